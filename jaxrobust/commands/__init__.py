@@ -1,0 +1,37 @@
+"""The `jaxrobust` command: one thin module per verb."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+VERBS = ("train", "evaluate", "prepare")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs `jaxrobust VERB ...` and returns its exit code."""
+  from jaxrobust.commands import evaluate, prepare, shell
+
+  words = list(sys.argv[1:] if argv is None else argv)
+  if words[:1] == ["train"]:
+    from jaxrobust import main as train
+
+    return train.main(["jaxrobust train", *words[1:]])
+  parser = argparse.ArgumentParser(
+    "jaxrobust",
+    description="Train networks that keep working on noisy inputs, and judge them.",
+  )
+  verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+  verbs.add_parser(
+    "train", help="train and judge a model (= python -m jaxrobust.main)"
+  )
+  modules = {"evaluate": evaluate, "prepare": prepare}
+  for name, module in modules.items():
+    verb = verbs.add_parser(
+      name, help=module.HELP, epilog=f"example: {module.EXAMPLE}"
+    )
+    module.add_arguments(verb)
+  try:
+    args = parser.parse_args(words)
+  except SystemExit as done:
+    return int(done.code or 0)
+  return shell.guard(lambda: modules[args.verb].run(args))

@@ -1,0 +1,28 @@
+"""`jaxrobust evaluate`: judges a run's checkpoint again."""
+
+import argparse
+
+import jaxrobust
+from jaxrobust.commands import shell
+
+HELP = "judge a run's checkpoint and add the rows to its results.csv"
+EXAMPLE = "jaxrobust evaluate --workdir=runs/first --select=best"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds this verb's arguments."""
+  parser.add_argument("--workdir", required=True, help="the run's folder")
+  parser.add_argument("--split", help="instead of config.data.test_split")
+  parser.add_argument(
+    "--select", choices=("last", "best"), help="instead of config.eval.select"
+  )
+
+
+def run(args: argparse.Namespace) -> int:
+  """Evaluates and prints the table."""
+  shell.use_compilation_cache()
+  rows = jaxrobust.evaluate(
+    args.workdir, split=args.split, select=args.select
+  )
+  shell.print_table(rows, args.workdir)
+  return shell.DONE

@@ -1,0 +1,61 @@
+"""What every command shares: exit codes, one-line errors, tables."""
+
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from jaxrobust import data, evaluation, training
+from jaxrobust.training.checkpoints import CheckpointError
+
+DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 75
+
+
+class UsageError(ValueError):
+  """A command line that cannot be carried out."""
+
+
+def guard(command: Callable[[], int]) -> int:
+  """Runs a command; turns what a user can mend into one line and a code."""
+  try:
+    return command()
+  except (UsageError, training.ConfigError, data.DataError) as error:
+    return _fail(error, WRONG_USE)
+  except (training.NonFiniteLoss, CheckpointError) as error:
+    return _fail(error, FAILED)
+  except KeyboardInterrupt:
+    print("interrupted; the same command resumes", file=sys.stderr)
+    return INTERRUPTED
+
+
+def _fail(error: Exception, code: int) -> int:
+  print(f"jaxrobust: {' '.join(str(error).split())}", file=sys.stderr)
+  return code
+
+
+def use_compilation_cache() -> None:
+  """Keeps compiled programs between runs, unless the user set a place."""
+  if jax.config.jax_compilation_cache_dir is None:
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    place = pathlib.Path(cache).expanduser() / "jaxrobust" / "xla"
+    jax.config.update("jax_compilation_cache_dir", str(place))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], workdir: str) -> None:
+  """Prints the rows of a run as a table, and where they are."""
+  from rich.console import Console
+
+  first = rows[0]
+  title = (
+    f"{first['run']}: {first['method']} on {first['dataset']} "
+    f"({first['split']}), step {first['step']}"
+  )
+  Console(width=None if sys.stdout.isatty() else 100).print(
+    evaluation.accuracy_table(rows, title)
+  )
+  print(f"rows: {pathlib.Path(workdir) / 'results.csv'}")

@@ -1,0 +1,29 @@
+"""Data sets, batches of them, and augmentation on the accelerator."""
+
+from jaxrobust.data.augment import as_float, random_crop, random_flip
+from jaxrobust.data.dataset import Dataset, OnDemandDataset
+from jaxrobust.data.errors import DataError
+from jaxrobust.data.keys import Draw, Tag, example_keys
+from jaxrobust.data.pipeline import Batch, Loader
+from jaxrobust.data.preparation import prepare
+from jaxrobust.data.sources import SOURCES, load
+from jaxrobust.data.splits import Split, parse_split
+
+__all__ = [
+  "SOURCES",
+  "Batch",
+  "DataError",
+  "Dataset",
+  "Draw",
+  "Loader",
+  "OnDemandDataset",
+  "Split",
+  "Tag",
+  "as_float",
+  "example_keys",
+  "load",
+  "parse_split",
+  "prepare",
+  "random_crop",
+  "random_flip",
+]

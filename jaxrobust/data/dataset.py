@@ -1,0 +1,233 @@
+"""One loaded split: in host arrays, or read on demand."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from jaxrobust.data.errors import DataError
+
+
+class Dataset:
+  """One split of a data set, held in host arrays.
+
+  Attributes:
+    name: the label that result rows carry.
+    split: the split expression that was loaded.
+    class_names: one name per class.
+
+  Example:
+    >>> import numpy as np
+    >>> images = np.zeros((3, 8, 8, 1), np.uint8)
+    >>> dataset = Dataset("zeros", "train", images, np.arange(3), "abc")
+    >>> len(dataset), dataset.gather(np.asarray([2, 0])).shape
+    (3, (2, 8, 8, 1))
+  """
+
+  # Threads that a loader should use: a copy out of an array needs but one.
+  read_threads = 1
+
+  def __init__(
+    self,
+    name: str,
+    split: str,
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+  ):
+    """Holds arrays; see `load` for reading and checking them.
+
+    Args:
+      name: the label that result rows carry.
+      split: the split expression that was loaded.
+      inputs: [N, H, W, C] uint8 or float32 in [0, 1], or [N, T, C] float32.
+      labels: integer [N].
+      class_names: one name per class.
+    """
+    self.name = name
+    self.split = split
+    self.class_names = tuple(class_names)
+    self._inputs = inputs
+    self._labels = labels.astype(np.int32)
+
+  def __len__(self) -> int:
+    return len(self._labels)
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    """The shape of one input."""
+    return self._inputs.shape[1:]
+
+  @property
+  def dtype(self) -> np.dtype:
+    """The dtype of the inputs: uint8 or float32."""
+    return self._inputs.dtype
+
+  @property
+  def inputs(self) -> np.ndarray:
+    """All inputs: uint8 or float32 [N, ...]."""
+    return self._inputs
+
+  @property
+  def labels(self) -> np.ndarray:
+    """All labels: int32 [N]."""
+    return self._labels
+
+  @property
+  def num_classes(self) -> int:
+    """The number of classes, of which some may have no example here."""
+    return len(self.class_names)
+
+  def gather(self, indices: np.ndarray) -> np.ndarray:
+    """The inputs at some positions.
+
+    Args:
+      indices: integer [B], positions in this split.
+
+    Returns:
+      [B, ...], uint8 or float32.
+    """
+    return self.examples(indices)[0]
+
+  def examples(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The inputs and the labels, int32 [B], at some positions."""
+    return self._inputs[indices], self._labels[indices]
+
+
+# Reads positions of a split: integer [B] -> (inputs [B, ...], labels [B]).
+Reader = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+class OnDemandDataset(Dataset):
+  """One split of a data set that is read and decoded when it is asked for.
+
+  It holds no array of inputs, and a loader reads several batches of it at a
+  time, in threads.
+  """
+
+  read_threads = 8
+
+  def __init__(
+    self,
+    name: str,
+    split: str,
+    read: Reader,
+    size: int,
+    shape: Sequence[int],
+    class_names: Sequence[str],
+  ):
+    """Holds the means to read a split.
+
+    Args:
+      name: the label that result rows carry.
+      split: the split expression that was loaded.
+      read: integer [B] positions -> (inputs [B, ...], labels [B]).
+      size: the number of examples.
+      shape: the shape of one input.
+      class_names: one name per class.
+    """
+    # The base class's arrays are replaced by the properties below.
+    self.name = name
+    self.split = split
+    self.class_names = tuple(class_names)
+    self._read = read
+    self._size = size
+    self._shape = tuple(shape)
+    self._all_labels = None
+
+  def __len__(self) -> int:
+    return self._size
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    """The shape of one input."""
+    return self._shape
+
+  @property
+  def dtype(self) -> np.dtype:
+    """The dtype of the inputs: uint8 for images, float32 for series."""
+    return np.dtype(np.uint8 if len(self._shape) == 3 else np.float32)
+
+  @property
+  def inputs(self) -> np.ndarray:
+    """Refused: there is no such array."""
+    raise DataError(
+      f"{self.name} is read on demand and has no array of inputs; "
+      "set config.data.cache=True (config.data.device_resident needs it)"
+    )
+
+  @property
+  def labels(self) -> np.ndarray:
+    """All labels: int32 [N]; reads the whole split the first time."""
+    if self._all_labels is None:
+      chunks = np.array_split(np.arange(self._size), -(-self._size // 256))
+      labels = [self.examples(chunk)[1] for chunk in chunks]
+      self._all_labels = np.concatenate(labels)
+    return self._all_labels
+
+  def examples(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The inputs and the labels, int32 [B], at some positions."""
+    inputs, labels = self._read(indices)
+    check_inputs(self.name, inputs, self._shape)
+    check_labels(self.name, labels, self.num_classes)
+    return inputs, labels.astype(np.int32)
+
+
+def check_inputs(name: str, inputs: np.ndarray, shape: Sequence[int]):
+  """Refuses inputs that are not what the config declares.
+
+  Args:
+    name: the data set, for the message.
+    inputs: the array to check.
+    shape: the declared shape of one input, (H, W, C) or (T, C).
+
+  Raises:
+    DataError: if the shape, the dtype or a value is not allowed.
+  """
+  shape = tuple(shape)
+  if len(inputs) == 0:
+    raise DataError(f"{name} has no examples in this split")
+  if inputs.shape[1:] != shape:
+    raise DataError(
+      f"config.data.shape is {shape}, but {name} has inputs of shape "
+      f"{inputs.shape[1:]}"
+    )
+  is_image = len(shape) == 3
+  if inputs.dtype == np.uint8 and is_image:
+    return
+  if inputs.dtype != np.float32:
+    allowed = "uint8, float32" if is_image else "float32"
+    raise DataError(
+      f"{name} has inputs of dtype {inputs.dtype}; allowed: {allowed}"
+    )
+  low, high = inputs.min(), inputs.max()
+  if not np.isfinite(low) or not np.isfinite(high):
+    raise DataError(f"{name} has inputs that are NaN or infinite")
+  if is_image and (low < 0 or high > 1):
+    raise DataError(
+      f"{name} has float images from {low:g} to {high:g}; allowed: 0 to 1 "
+      "(or uint8)"
+    )
+
+
+def check_labels(name: str, labels: np.ndarray, num_classes: int):
+  """Refuses labels that are not integers from 0 to num_classes - 1.
+
+  Args:
+    name: the data set, for the message.
+    labels: the array to check.
+    num_classes: the declared number of classes.
+
+  Raises:
+    DataError: if the rank, the dtype or a value is not allowed.
+  """
+  if labels.ndim != 1 or labels.dtype.kind not in "iu":
+    raise DataError(
+      f"{name} has labels of shape {labels.shape} and dtype {labels.dtype}; "
+      "allowed: a vector of integers"
+    )
+  low, high = labels.min(), labels.max()
+  if low < 0 or high >= num_classes:
+    raise DataError(
+      f"{name} has labels from {low} to {high}; allowed by "
+      f"config.data.num_classes={num_classes}: 0 to {num_classes - 1}"
+    )

@@ -1,0 +1,216 @@
+"""The table of sources, and the one function that loads a split."""
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jaxrobust.data import embedded, files
+from jaxrobust.data import images as images_lib
+from jaxrobust.data.dataset import (
+  Dataset,
+  OnDemandDataset,
+  check_inputs,
+  check_labels,
+)
+from jaxrobust.data.errors import DataError
+from jaxrobust.data.splits import Split, parse_split
+
+
+def load(config: Any, split: str) -> Dataset:
+  """Loads one split of the data set that a config declares.
+
+  Args:
+    config: the `data` section of a config, with the fields
+
+      * `source`: 'tfds', 'digits', 'folder', 'npz', 'synthetic_series', or
+        'package.module:function' with function(split name) -> (inputs,
+        labels);
+      * `name`: the TFDS name, and the label that result rows carry;
+      * `data_dir`: the root for 'tfds', '' for TFDS' default;
+      * `path`: the folder or the .npz file;
+      * `shape`: (H, W, C) of an image or (T, C) of a series;
+      * `num_classes`: the number of classes;
+      * `cache`: decode once into host arrays (True), or on demand (False;
+        'tfds' and 'folder' only, the others are arrays already);
+      * `stand_in`: take embedded data of the declared shape and number of
+        classes in place of the source.
+    split: a split expression such as 'train[:90%]'.
+
+  Returns:
+    The loaded split.
+
+  Raises:
+    DataError: if data is absent, damaged, or not as declared.
+
+  Example:
+    >>> import types
+    >>> config = types.SimpleNamespace(
+    ...   source="digits", name="digits", shape=(8, 8, 1), num_classes=10,
+    ...   data_dir="", path="", cache=True, stand_in=False,
+    ... )
+    >>> dataset = load(config, "train[:100]")
+    >>> dataset.name, len(dataset), dataset.inputs.dtype
+    ('digits', 100, dtype('uint8'))
+  """
+  shape = tuple(config.shape)
+  if len(shape) not in (2, 3) or not all(
+    isinstance(side, int) and side > 0 for side in shape
+  ):
+    raise DataError(
+      f"config.data.shape is {shape}; allowed: (height, width, channels) of "
+      "an image or (steps, channels) of a series"
+    )
+  part = parse_split(split)
+  if config.stand_in:
+    return _load_stand_in(config, part)
+  if config.source in SOURCES:
+    return SOURCES[config.source](config, part)
+  if ":" in config.source:
+    return _load_function(config, part)
+  raise DataError(
+    f"config.data.source is {config.source!r}; allowed: "
+    f"{', '.join(map(repr, SOURCES))}, 'package.module:function'"
+  )
+
+
+def _load_stand_in(config: Any, split: Split) -> Dataset:
+  shape, num_classes = tuple(config.shape), config.num_classes
+  if len(shape) == 3:
+    prefix, make = "digits", embedded.digits_as
+  else:
+    prefix, make = "synthetic", embedded.synthetic_series
+  inputs, labels = make(shape, num_classes, split.base)
+  name = f"{prefix}-as-{config.name}"
+  return _from_arrays(name, config, split, inputs, labels)
+
+
+def _load_tfds(config: Any, split: Split) -> Dataset:
+  # Imported here because the module's user needs tensorflow_datasets.
+  from jaxrobust.data.tfds_source import TfdsSplit
+
+  source = TfdsSplit(
+    config.name, config.data_dir, split.expression, config.shape
+  )
+  _check_classes(config, source.class_names)
+  if source.shape != tuple(config.shape):
+    raise DataError(
+      f"config.data.shape is {tuple(config.shape)}, but {config.name} has "
+      f"inputs of shape {source.shape}"
+    )
+  if not config.cache:
+    return OnDemandDataset(
+      config.name,
+      split.expression,
+      source.read,
+      source.size,
+      source.shape,
+      source.class_names,
+    )
+  inputs, labels = source.read(np.arange(source.size))
+  check_inputs(config.name, inputs, config.shape)
+  check_labels(config.name, labels, config.num_classes)
+  return Dataset(
+    config.name, split.expression, inputs, labels, source.class_names
+  )
+
+
+def _load_digits(config: Any, split: Split) -> Dataset:
+  return _from_arrays(config.name, config, split, *embedded.digits(split.base))
+
+
+def _load_synthetic_series(config: Any, split: Split) -> Dataset:
+  if len(config.shape) != 2:
+    raise DataError(
+      f"config.data.shape is {tuple(config.shape)}; allowed for source "
+      "'synthetic_series': (steps, channels)"
+    )
+  arrays = embedded.synthetic_series(
+    config.shape, config.num_classes, split.base
+  )
+  return _from_arrays(config.name, config, split, *arrays)
+
+
+def _load_folder(config: Any, split: Split) -> Dataset:
+  folder = files.ImageFolder(config.path, split.base, config.shape)
+  _check_classes(config, folder.class_names)
+  start, stop = split.bounds(len(folder.files))
+
+  def read(indices):
+    images = np.empty((len(indices), *config.shape), np.uint8)
+    images_lib.decode_into(
+      images, lambda place: folder.decode(start + int(indices[place]))
+    )
+    return images, folder.labels[start + np.asarray(indices)]
+
+  name = config.name
+  if not config.cache:
+    return OnDemandDataset(
+      name,
+      split.expression,
+      read,
+      stop - start,
+      config.shape,
+      folder.class_names,
+    )
+  images, labels = read(np.arange(stop - start))
+  return Dataset(name, split.expression, images, labels, folder.class_names)
+
+
+def _load_npz(config: Any, split: Split) -> Dataset:
+  return _from_arrays(
+    config.name, config, split, *files.read_npz(config.path, split.base)
+  )
+
+
+def _load_function(config: Any, split: Split) -> Dataset:
+  module_name, _, function_name = config.source.partition(":")
+  try:
+    function = getattr(importlib.import_module(module_name), function_name)
+  except (ImportError, AttributeError, ValueError) as error:
+    raise DataError(
+      f"config.data.source is {config.source!r}: {error}"
+    ) from error
+  inputs, labels = map(np.asarray, function(split.base))
+  return _from_arrays(config.name, config, split, inputs, labels)
+
+
+def _from_arrays(
+  name: str,
+  config: Any,
+  split: Split,
+  inputs: np.ndarray,
+  labels: np.ndarray,
+) -> Dataset:
+  """Checks a whole split's arrays and takes the part that is asked for."""
+  check_inputs(name, inputs, config.shape)
+  check_labels(name, labels, config.num_classes)
+  if len(inputs) != len(labels):
+    raise DataError(f"{name} has {len(inputs)} inputs, {len(labels)} labels")
+  start, stop = split.bounds(len(labels))
+  class_names = [str(label) for label in range(config.num_classes)]
+  return Dataset(
+    name,
+    split.expression,
+    inputs[start:stop],
+    labels[start:stop],
+    class_names,
+  )
+
+
+def _check_classes(config: Any, class_names: list[str]):
+  if len(class_names) != config.num_classes:
+    raise DataError(
+      f"config.data.num_classes is {config.num_classes}, but {config.name} "
+      f"has {len(class_names)} classes"
+    )
+
+
+SOURCES: dict[str, Callable[[Any, Split], Dataset]] = {
+  "tfds": _load_tfds,
+  "digits": _load_digits,
+  "folder": _load_folder,
+  "npz": _load_npz,
+  "synthetic_series": _load_synthetic_series,
+}

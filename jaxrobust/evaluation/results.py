@@ -1,0 +1,105 @@
+"""Result rows: one CSV that only grows, and that a kill cannot spoil."""
+
+import csv
+import io
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+COLUMNS = (
+  "run",
+  "method",
+  "seed",
+  "step",
+  "dataset",
+  "split",
+  "perturbation",
+  "strength",
+  "severity",
+  "metric",
+  "value",
+  "n_examples",
+  "trained_on",
+)
+_NUMBERS = {
+  "seed": int,
+  "step": int,
+  "strength": float,
+  "severity": int,
+  "value": float,
+  "n_examples": int,
+}
+_KEY = tuple(c for c in COLUMNS if c not in ("value", "trained_on"))
+
+
+class Results:
+  """The rows of one `results.csv`.
+
+  A row is there or it is not: the half-written last line of a killed process
+  is cut off when the file is opened, and that row is made again.
+
+  Args:
+    path: The file; made with its header when the first row comes.
+  """
+
+  def __init__(self, path: pathlib.Path):
+    self._path = path
+    self._keys = set()
+    if path.exists():
+      _cut_half_line(path)
+      self._keys = {_key(row) for row in read_rows(path)}
+
+  def __contains__(self, row: Mapping[str, Any]) -> bool:
+    """Whether a row for this cell and metric is there, whatever its value."""
+    return _key(row) in self._keys
+
+  def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Appends the rows that are not there yet, in one write.
+
+    Args:
+      rows: Dictionaries with the columns `COLUMNS`.
+    """
+    new = [row for row in rows if row not in self]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    if not self._path.exists() or not self._path.stat().st_size:
+      writer.writeheader()
+    writer.writerows(new)
+    with self._path.open("a", encoding="utf-8") as file:
+      file.write(buffer.getvalue())
+    self._keys.update(_key(row) for row in new)
+
+
+def read_rows(path: pathlib.Path) -> list[dict[str, Any]]:
+  """Reads a results file, numbers as numbers.
+
+  Args:
+    path: A `results.csv`.
+
+  Returns:
+    Its rows; an empty cell is None.
+
+  Raises:
+    ValueError: If the file's columns are not `COLUMNS`.
+  """
+  with path.open(encoding="utf-8", newline="") as file:
+    reader = csv.DictReader(file)
+    columns = tuple(reader.fieldnames or COLUMNS)
+    if columns != COLUMNS:
+      raise ValueError(f"{path}: columns {columns}; must be {COLUMNS}")
+    return [
+      {c: _NUMBERS.get(c, str)(v) if v else None for c, v in row.items()}
+      for row in reader
+    ]
+
+
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+  return tuple(row[c] if row[c] != "" else None for c in _KEY)
+
+
+def _cut_half_line(path: pathlib.Path) -> None:
+  text = path.read_bytes()
+  whole = text[: text.rfind(b"\n") + 1]
+  if whole != text:
+    with path.open("r+b") as file:
+      file.truncate(len(whole))

@@ -1,0 +1,9 @@
+"""The three slots of a method: input, forward, objective; and the presets."""
+
+from jaxrobust.methods.forwards import FORWARDS as FORWARDS
+from jaxrobust.methods.inputs import INPUTS as INPUTS
+from jaxrobust.methods.method import PRESETS as PRESETS
+from jaxrobust.methods.method import Method as Method
+from jaxrobust.methods.method import build as build
+from jaxrobust.methods.method import preset as preset
+from jaxrobust.methods.objectives import OBJECTIVES as OBJECTIVES

@@ -1,0 +1,158 @@
+"""A method: one choice in each of the three slots, and the named presets.
+
+The fields of `config.method` are made from the keyword parameters of the
+functions in the tables, so a new input, forward or objective is one function
+and one line in its table, and its parameters are on the command line at once.
+"""
+
+import dataclasses
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ml_collections
+from ml_collections import config_dict
+
+from jaxrobust.methods import forwards, inputs, objectives
+
+SLOTS: dict[str, Mapping[str, Callable[..., Any]]] = {
+  "input": inputs.INPUTS,
+  "forward": forwards.FORWARDS,
+  "objective": objectives.OBJECTIVES,
+}
+
+# name: (input, forward, objective)
+PRESETS: dict[str, tuple[str, str, str]] = {
+  "standard": ("clean", "deterministic", "cross_entropy"),
+  "gaussian": ("gaussian", "deterministic", "cross_entropy"),
+  "alpha_stable": ("alpha_stable", "deterministic", "cross_entropy"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+  """The three parts that the train step composes."""
+
+  input: inputs.InputFn
+  forward: forwards.ForwardFn
+  objective: objectives.ObjectiveFn
+
+
+def preset(name: str) -> ml_collections.ConfigDict:
+  """The `config.method` of a named method.
+
+  Args:
+    name: A key of `PRESETS`.
+
+  Returns:
+    A ConfigDict with `name`, `input`, `forward` and `objective`. A parameter
+    that is None takes its function's default.
+
+  Raises:
+    ValueError: If there is no such preset.
+
+  Example:
+    >>> method = preset("alpha_stable")
+    >>> method.input.alpha = 1.0
+    >>> method.input.flip_rate = 0.126
+    >>> method.input.name, method.objective.name
+    ('alpha_stable', 'cross_entropy')
+  """
+  if name not in PRESETS:
+    raise ValueError(f"preset {name!r}: must be one of {sorted(PRESETS)}")
+  config = ml_collections.ConfigDict({"name": name})
+  for (slot, table), part in zip(SLOTS.items(), PRESETS[name], strict=True):
+    fields: dict[str, tuple[Any, Any]] = {}
+    for function in table.values():
+      fields.update(parameters(function))
+    config[slot] = ml_collections.ConfigDict(
+      {"name": part, **placeholders(fields)}
+    )
+  return config
+
+
+def build(
+  config: ml_collections.ConfigDict, shape: tuple[int, ...]
+) -> Method:
+  """Builds the three parts named by `config.method`.
+
+  Args:
+    config: As made by `preset`.
+    shape: The shape of one example.
+
+  Returns:
+    The method.
+
+  Raises:
+    ValueError: If a part is unknown, a parameter does not belong to its part,
+      is missing or is out of range. The message names the field.
+  """
+  parts = {}
+  for slot, table in SLOTS.items():
+    field = f"config.method.{slot}"
+    function = lookup(table, config[slot].name, f"{field}.name")
+    given = chosen(config[slot], parameters(function), field)
+    positional = (shape,) if slot == "input" else ()
+    try:
+      parts[slot] = function(*positional, **given)
+    except ValueError as error:
+      raise ValueError(f"{field}: {error}") from error
+  return Method(**parts)
+
+
+def lookup(table: Mapping[str, Any], name: str, field: str) -> Any:
+  """The entry `name` of a table, or an error that names the field."""
+  if name not in table:
+    raise ValueError(f"{field}={name!r}: must be one of {sorted(table)}")
+  return table[name]
+
+
+def parameters(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+  """The keyword-only parameters of a part: {name: (type, default)}."""
+  hints = typing.get_type_hints(function)
+  return {
+    name: (hints[name], parameter.default)
+    for name, parameter in inspect.signature(function).parameters.items()
+    if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+  }
+
+
+def placeholders(fields: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+  """Typed config fields that hold None until someone sets them."""
+  return {
+    name: config_dict.placeholder(_plain_type(hint))
+    for name, (hint, _) in fields.items()
+  }
+
+
+def chosen(
+  config: ml_collections.ConfigDict,
+  fields: Mapping[str, tuple[Any, Any]],
+  field: str,
+) -> dict[str, Any]:
+  """The parameters that were set, checked against what the part takes."""
+  given = {k: v for k, v in config.items() if v is not None and k != "name"}
+  for key, value in given.items():
+    if key not in fields:
+      allowed = ", ".join(sorted(fields)) or "none"
+      raise ValueError(
+        f"{field}.{key}={value!r}: not a parameter of {config.name!r} "
+        f"(allowed: {allowed})"
+      )
+  for key, (_, default) in fields.items():
+    if default is inspect.Parameter.empty and key not in given:
+      raise ValueError(
+        f"{field}.{key}=None: {config.name!r} needs a value for it"
+      )
+  return given
+
+
+def _plain_type(hint: Any) -> type:
+  """The type of a config field, also of `float | None` and the like."""
+  if isinstance(hint, types.UnionType):
+    (hint,) = [a for a in typing.get_args(hint) if a is not type(None)]
+  if typing.get_origin(hint) is typing.Literal:
+    return type(typing.get_args(hint)[0])
+  return typing.get_origin(hint) or hint

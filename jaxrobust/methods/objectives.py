@@ -1,0 +1,56 @@
+"""The objective slot: what is minimised.
+
+An objective is a builder: `builder(**parameters)` returns a pure function of
+(outputs, batch, method_state) that gives one value per example, float32 [N],
+and the new method state. The step takes the masked mean, once, over the global
+batch; a term shared by all examples is added to each of them. The keyword
+parameters of the builders in `OBJECTIVES` are the fields of
+`config.method.objective`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import optax
+
+from jaxrobust import models
+
+ObjectiveFn = Callable[
+  [models.Outputs, Mapping[str, jax.Array], Any], tuple[jax.Array, Any]
+]
+
+
+def cross_entropy(*, label_smoothing: float = 0.0) -> ObjectiveFn:
+  """Softmax cross-entropy with the labels.
+
+  Args:
+    label_smoothing: The share of the target spread evenly over all classes,
+      in [0, 1).
+
+  Returns:
+    The objective.
+
+  Raises:
+    ValueError: If `label_smoothing` is out of range.
+  """
+  if not 0 <= label_smoothing < 1:
+    raise ValueError(f"label_smoothing={label_smoothing}: must lie in [0, 1)")
+
+  def objective(outputs, batch, method_state):
+    logits, labels = outputs.logits, batch["labels"]
+    if label_smoothing:
+      targets = optax.smooth_labels(
+        jax.nn.one_hot(labels, logits.shape[-1]), label_smoothing
+      )
+      values = optax.softmax_cross_entropy(logits, targets)
+    else:
+      values = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return values, method_state
+
+  return objective
+
+
+OBJECTIVES: dict[str, Callable[..., ObjectiveFn]] = {
+  "cross_entropy": cross_entropy,
+}

@@ -1,0 +1,53 @@
+"""LeNet-5."""
+
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+
+from jaxrobust.models import base, pooling, toeplitz
+
+
+class LeNet5(base.Model):
+  """LeNet-5 with ReLU and max pooling, as it is used today.
+
+  Convolutions of 6 and 16 filters 5x5 without padding, each pooled 2x2, and
+  dense layers. As in the reference it sees 32x32 pixels: images with a shorter
+  side are surrounded by zeros (after normalisation) to that size. 61,706
+  parameters on 28x28x1, 62,006 on 32x32x3, with 10 classes.
+
+  Attributes:
+    hidden: widths of the dense layers; the last is the width of the features.
+
+  Reference: Y. LeCun et al., Gradient-Based Learning Applied to Document
+  Recognition, Proceedings of the IEEE 86, 1998.
+  """
+
+  hidden: tuple[int, ...] = (120, 84)
+
+  quick: ClassVar[dict[str, Any]] = {"hidden": (32, 16)}
+
+  @nn.compact
+  def __call__(
+    self,
+    inputs: jax.Array,
+    train: bool = False,
+    mask: jax.Array | None = None,
+  ) -> base.Outputs:
+    """Returns the outputs for inputs [N, H, W, C]; see `base.Model`."""
+    x = self.enter(inputs)
+    missing = [max(32 - side, 0) for side in x.shape[1:3]]
+    x = nn.Conv(
+      6,
+      (5, 5),
+      padding=[(m // 2, m - m // 2) for m in missing],
+      dtype=self.dtype,
+      conv_general_dilated=toeplitz.conv_one_channel,
+    )(x)
+    x = pooling.max_pool(nn.relu(x), (2, 2))
+    x = nn.Conv(16, (5, 5), padding="VALID", dtype=self.dtype)(x)
+    x = pooling.max_pool(nn.relu(x), (2, 2))
+    x = x.reshape(x.shape[0], -1)
+    for width in self.hidden:
+      x = nn.relu(nn.Dense(width, dtype=self.dtype)(x))
+    return self.leave(x)

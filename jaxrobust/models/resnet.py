@@ -1,0 +1,167 @@
+"""Residual networks: ResNet-18 for small images, and one for time series."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+
+from jaxrobust.models import base, pooling
+from jaxrobust.models.norm import Norm, norm_layer
+
+# The references' initialisation: it keeps the variance of gradients.
+_KERNEL = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+class BasicBlock(nn.Module):
+  """Two 3x3 convolutions around which the input is added back.
+
+  Attributes:
+    filters: number of filters of both convolutions.
+    stride: of the first convolution; with it, or when the number of channels
+      changes, the input passes a 1x1 convolution and a normalisation.
+    normalise: makes and applies a normalisation layer.
+    dtype: the type of the computation.
+  """
+
+  filters: int
+  stride: int
+  normalise: Callable[[jax.Array], jax.Array]
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Returns the block's output [N, H', W', filters]."""
+
+    def conv(y, side, stride):
+      return nn.Conv(
+        self.filters,
+        (side, side),
+        (stride, stride),
+        padding=side // 2,
+        use_bias=False,
+        dtype=self.dtype,
+        kernel_init=_KERNEL,
+      )(y)
+
+    y = nn.relu(self.normalise(conv(x, 3, self.stride)))
+    y = self.normalise(conv(y, 3, 1))
+    if self.stride != 1 or x.shape[-1] != self.filters:
+      x = self.normalise(conv(x, 1, self.stride))
+    return nn.relu(x + y)
+
+
+class ResNet18(base.Model):
+  """ResNet-18 with the stem for small images.
+
+  A 3x3 convolution of stride 1 without pooling; four stages of two blocks with
+  `width` x (1, 2, 4, 8) filters and strides 1, 2, 2, 2; a global average.
+  11,173,962 parameters on 3 channels and 10 classes.
+
+  Attributes:
+    width: filters of the first stage.
+    feature_dim: width of a Dense layer between the global average and `head`;
+      0 for none. The discriminative method uses 128. No activation follows it,
+      so these features are affine in the pooled ones and take both signs.
+    norm: 'batch' or 'group'.
+
+  References: K. He et al., Deep Residual Learning for Image Recognition, CVPR
+  2016; the `feature_dim` layer, H.-V. Nguyen et al., arXiv:2405.18499.
+  """
+
+  width: int = 64
+  feature_dim: int = 0
+  norm: Norm = "batch"
+
+  quick: ClassVar[dict[str, Any]] = {"width": 8}
+
+  @nn.compact
+  def __call__(
+    self,
+    inputs: jax.Array,
+    train: bool = False,
+    mask: jax.Array | None = None,
+  ) -> base.Outputs:
+    """Returns the outputs for inputs [N, H, W, C]; see `base.Model`."""
+    normalise = norm_layer(
+      self.norm,
+      train=train,
+      mask=mask,
+      axis_name=self.axis_name,
+      dtype=self.dtype,
+    )
+    x = self.enter(inputs)
+    x = nn.Conv(
+      self.width,
+      (3, 3),
+      use_bias=False,
+      dtype=self.dtype,
+      kernel_init=_KERNEL,
+    )(x)
+    x = nn.relu(normalise(x))
+    for stage in range(4):
+      for block in range(2):
+        x = BasicBlock(
+          filters=self.width * 2**stage,
+          stride=2 if stage > 0 and block == 0 else 1,
+          normalise=normalise,
+          dtype=self.dtype,
+        )(x)
+    x = pooling.global_avg_pool(x)
+    if self.feature_dim:
+      x = nn.Dense(self.feature_dim, dtype=self.dtype)(x)
+    return self.leave(x)
+
+
+class ResNet1d(base.Model):
+  """The residual network for time series.
+
+  Three blocks of `width` x (1, 2, 2) filters, each of three convolutions of
+  lengths 8, 5 and 3, around which the input is added back; a global average.
+  504,258 parameters on one variate and 2 classes.
+
+  Attributes:
+    width: filters of the first block.
+    norm: 'batch' or 'group'.
+
+  Reference: Z. Wang, W. Yan and T. Oates, Time Series Classification from
+  Scratch with Deep Neural Networks, IJCNN 2017.
+  """
+
+  width: int = 64
+  norm: Norm = "batch"
+
+  kind: ClassVar[base.Kind] = "series"
+  quick: ClassVar[dict[str, Any]] = {"width": 8}
+
+  @nn.compact
+  def __call__(
+    self,
+    inputs: jax.Array,
+    train: bool = False,
+    mask: jax.Array | None = None,
+  ) -> base.Outputs:
+    """Returns the outputs for inputs [N, T, C]; see `base.Model`."""
+    normalise = norm_layer(
+      self.norm,
+      train=train,
+      mask=mask,
+      axis_name=self.axis_name,
+      dtype=self.dtype,
+    )
+
+    def conv(x, filters, length):
+      x = nn.Conv(filters, (length,), dtype=self.dtype, kernel_init=_KERNEL)(x)
+      return normalise(x)
+
+    x = self.enter(inputs)
+    for factor in (1, 2, 2):
+      filters = factor * self.width
+      y = nn.relu(conv(x, filters, 8))
+      y = nn.relu(conv(y, filters, 5))
+      y = conv(y, filters, 3)
+      # Where the channels agree the reference still normalises the shortcut.
+      same = x.shape[-1] == filters
+      x = normalise(x) if same else conv(x, filters, 1)
+      x = nn.relu(x + y)
+    return self.leave(pooling.global_avg_pool(x))

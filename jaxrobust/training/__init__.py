@@ -1,0 +1,10 @@
+"""Training: config, state, step, devices, checkpoints and the loop."""
+
+from jaxrobust.training.config import ConfigError as ConfigError
+from jaxrobust.training.config import default_config as default_config
+from jaxrobust.training.config import validate as validate
+from jaxrobust.training.config import variant as variant
+from jaxrobust.training.evaluate import evaluate as evaluate
+from jaxrobust.training.loop import NonFiniteLoss as NonFiniteLoss
+from jaxrobust.training.loop import Outcome as Outcome
+from jaxrobust.training.loop import train as train

@@ -1,0 +1,199 @@
+"""Checkpoints: orbax underneath, a checksum per leaf on top.
+
+Orbax commits a checkpoint by renaming it, so a killed save leaves none. It
+does not notice a flipped byte, so each leaf's crc32 is saved beside the state
+and compared on restore; a checkpoint that is damaged in any way is passed over
+for the one before it.
+"""
+
+import dataclasses
+import pathlib
+import warnings
+import zlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxrobust.training.state import State
+
+
+class CheckpointError(RuntimeError):
+  """No checkpoint could be restored, though some are there."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+  """What a checkpoint gives back: the state, on the host, and the rest."""
+
+  step: int
+  state: State
+  data_position: Any
+  validation_accuracy: float | None
+
+
+class Checkpoints:
+  """The checkpoints of one run.
+
+  Args:
+    folder: Where they lie.
+    keep_last: How many of the newest are kept.
+    keep_best: How many of the best by validation accuracy are kept too.
+  """
+
+  def __init__(self, folder: pathlib.Path, keep_last: int, keep_best: int):
+    import orbax.checkpoint as ocp
+
+    policies = ocp.checkpoint_managers
+    keep = [policies.LatestN(keep_last)]
+    if keep_best:
+      keep.append(
+        policies.BestN(
+          get_metric_fn=_accuracy,
+          n=keep_best,
+          keep_checkpoints_without_metrics=False,
+        )
+      )
+    self._ocp = ocp
+    self._damaged: set[int] = set()
+    self._folder = folder.absolute()
+    self._manager = ocp.CheckpointManager(
+      self._folder,
+      options=ocp.CheckpointManagerOptions(
+        preservation_policy=policies.AnyPreservationPolicy(keep),
+        # Without it a reopened manager forgets the metrics, and the best.
+        best_fn=_accuracy if keep_best else None,
+        best_mode="max",
+        create=True,
+      ),
+    )
+
+  def save(
+    self,
+    state: State,
+    data_position: Any,
+    validation_accuracy: float | None = None,
+  ) -> None:
+    """Saves in the background; returns when `state` may be given up.
+
+    Args:
+      state: The state; its step names the checkpoint. Saving a step twice
+        does nothing, unless the first one was found damaged: it is replaced.
+      data_position: The data iterator's state, as JSON can hold it.
+      validation_accuracy: For keep-best; None if it was not measured.
+    """
+    step = int(state.step)
+    if step in self._damaged:
+      self._manager.delete(step)
+      self._damaged.remove(step)
+    if step in self._manager.all_steps():
+      return
+    host = jax.device_get(_plain(state))
+    args = self._ocp.args
+    metrics = None
+    if validation_accuracy is not None:
+      metrics = {"validation_accuracy": validation_accuracy}
+    self._manager.save(
+      step,
+      args=args.Composite(
+        state=args.StandardSave(host),
+        extra=args.JsonSave(
+          {
+            "data_position": data_position,
+            "validation_accuracy": validation_accuracy,
+            "crc32": _checksums(host),
+          }
+        ),
+      ),
+      metrics=metrics,
+    )
+
+  def steps(self) -> list[int]:
+    """The steps that are there, oldest first."""
+    return sorted(self._manager.all_steps())
+
+  def restore(self, like: State, select: str = "last") -> Restored | None:
+    """Restores the newest whole checkpoint, or the best.
+
+    Args:
+      like: A state of the same structure.
+      select: "last", or "best" by validation accuracy.
+
+    Returns:
+      The checkpoint, or None if the folder holds none. A damaged one is
+      passed over with a warning that names it.
+
+    Raises:
+      CheckpointError: If there are checkpoints and all of them are damaged.
+    """
+    steps = sorted(self._manager.all_steps(), reverse=True)
+    if select == "best":
+      best = self._manager.best_step()
+      steps = [best] if best is not None else []
+    failures = []
+    for step in steps:
+      try:
+        return self._restore(step, like)
+      except Exception as error:
+        # Orbax raises many types for a damaged checkpoint; none may end a run
+        # that an older checkpoint can go on from.
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        failures.append(f"{self._folder / str(step)}: {reason[0][:200]}")
+        self._damaged.add(step)
+        warnings.warn(f"checkpoint passed over: {failures[-1]}", stacklevel=2)
+    if failures:
+      raise CheckpointError(
+        f"no whole checkpoint among {len(failures)}; newest: {failures[0]}"
+      )
+    return None
+
+  def _restore(self, step: int, like: State) -> Restored:
+    args = self._ocp.args
+    target = jax.eval_shape(_plain, like)
+    target = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), target)
+    items = self._manager.restore(
+      step,
+      args=args.Composite(
+        state=args.StandardRestore(target), extra=args.JsonRestore()
+      ),
+    )
+    host, extra = items["state"], items["extra"]
+    found = _checksums(host)
+    for leaf, crc in extra["crc32"].items():
+      if found.get(leaf) != crc:
+        raise CheckpointError(f"checksum of {leaf} differs")
+    key = jax.random.wrap_key_data(host["key"])
+    return Restored(
+      step=step,
+      state=State(**{**host, "key": key}),
+      data_position=extra["data_position"],
+      validation_accuracy=extra["validation_accuracy"],
+    )
+
+  def wait(self) -> None:
+    """Waits until every save is on the disk."""
+    self._manager.wait_until_finished()
+
+  def close(self) -> None:
+    """Waits for saves and frees the background threads."""
+    self._manager.wait_until_finished()
+    self._manager.close()
+
+
+def _accuracy(metrics: dict[str, float]) -> float:
+  return metrics["validation_accuracy"]
+
+
+def _plain(state: State) -> dict[str, Any]:
+  """The state as a dictionary of plain arrays."""
+  fields = {
+    f.name: getattr(state, f.name) for f in dataclasses.fields(state)
+  }
+  return {**fields, "key": jax.random.key_data(state.key)}
+
+
+def _checksums(tree: Any) -> dict[str, int]:
+  return {
+    jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(leaf))
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  }

@@ -1,0 +1,204 @@
+"""Judging a run: the bridge from its checkpoints to the evaluation suite."""
+
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import ml_collections
+import numpy as np
+
+from jaxrobust import data, evaluation, methods, models
+from jaxrobust.evaluation import Perturbation
+from jaxrobust.training import parallel
+from jaxrobust.training import state as state_lib
+from jaxrobust.training.checkpoints import Checkpoints
+from jaxrobust.training.config import (
+  ConfigError,
+  load,
+  model_arguments,
+  validate,
+)
+from jaxrobust.training.logging import Progress
+
+
+class Judge:
+  """Judges parameters on one split under any test noise, compiled once.
+
+  Args:
+    config: A run's config.
+    model: The model.
+    method: Its forward is how the model is evaluated.
+    dataset: The split.
+    launcher: The devices.
+    tag: The purpose of the noise: `data.Tag.VALIDATION` or `.TEST`.
+  """
+
+  def __init__(
+    self,
+    config: ml_collections.ConfigDict,
+    model: nn.Module,
+    method: methods.Method,
+    dataset: data.Dataset,
+    launcher: parallel.Launcher,
+    tag: data.Tag,
+  ):
+    count = len(launcher.devices)
+    self._dataset = dataset
+    self._batch_size = -(-config.eval.batch_size // count) * count
+    self._launcher = launcher
+    self._key = launcher.replicate(jax.random.key(config.eval.seed))
+    self._tag = launcher.replicate(np.int32(tag))
+    self._predict = launcher.map(
+      evaluation.make_predict_step(
+        model, method.forward, is_image=len(config.data.shape) == 3
+      ),
+      sharded_in=(False, True, False, False, False),
+      sharded_out=True,
+    )
+
+  def __call__(
+    self, variables: Mapping[str, Any], cell: Perturbation
+  ) -> dict[str, np.ndarray]:
+    """Per-example `nll`, `confidence` and `hits`, [N] each."""
+    noise = self._launcher.replicate(
+      np.asarray([cell.alpha, cell.scale], np.float32)
+    )
+    loader = data.Loader(
+      self._dataset, self._batch_size, shuffle=False, epochs=1
+    )
+    outputs, masks = [], []
+    for batch in loader:
+      masks.append(batch["mask"] > 0)
+      outputs.append(
+        self._predict(
+          variables,
+          self._launcher.shard(batch),
+          self._key,
+          self._tag,
+          noise,
+        )
+      )
+    real = np.concatenate(masks)
+    whole = [self._launcher.gather(o) for o in outputs]
+    return {
+      name: np.concatenate([o[name] for o in whole])[real] for name in whole[0]
+    }
+
+
+def evaluate(
+  workdir: str | pathlib.Path,
+  *,
+  split: str | None = None,
+  select: str | None = None,
+  stop: Callable[[], bool] = lambda: False,
+) -> list[dict[str, Any]]:
+  """Judges a run's checkpoint and appends the rows to its `results.csv`.
+
+  Args:
+    workdir: The run's folder.
+    split: The split to judge on; by default `config.data.test_split`.
+    select: "last" or "best"; by default `config.eval.select`.
+    stop: Asked between cells; True ends the evaluation, to be resumed.
+
+  Returns:
+    The rows of this checkpoint and split, old and new.
+
+  Raises:
+    ConfigError: If the folder holds no run or no checkpoint.
+    data.DataError: If the data set is not there.
+  """
+  parallel.use_all_cores()
+  workdir = pathlib.Path(workdir)
+  config = load(workdir / "config.json")
+  config.data.test_split = split or config.data.test_split
+  config.eval.select = select or config.eval.select
+  validate(config)
+  launcher = parallel.Launcher(
+    config.train.launcher, parallel.choose_devices(config)
+  )
+  dataset = data.load(config.data, config.data.test_split)
+  model = models.build(**model_arguments(config), axis_name=parallel.AXIS)
+  method = methods.build(config.method, tuple(config.data.shape))
+  like = jax.eval_shape(lambda: initial_state(config, model, 1))
+  if not (workdir / "checkpoints").is_dir():
+    raise ConfigError(f"{workdir}: no checkpoint there yet")
+  checkpoints = open_checkpoints(config, workdir)
+  try:
+    restored = checkpoints.restore(like, config.eval.select)
+  finally:
+    checkpoints.close()
+  if restored is None:
+    raise ConfigError(
+      f"{workdir}: no checkpoint for config.eval.select="
+      f"{config.eval.select!r}"
+    )
+  judge = Judge(config, model, method, dataset, launcher, data.Tag.TEST)
+  variables = launcher.replicate(restored.state.variables())
+  subject = evaluation.Subject(
+    run=workdir.absolute().name,
+    method=config.method.name,
+    seed=config.seed,
+    step=restored.step,
+    dataset=dataset.name,
+    split=config.data.test_split,
+    n_examples=len(dataset),
+    trained_on=config.method.input.name,
+  )
+  return _judge_all(config, workdir, subject, judge, variables, stop)
+
+
+def _judge_all(
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  subject: evaluation.Subject,
+  judge: Judge,
+  variables: Mapping[str, Any],
+  stop: Callable[[], bool],
+) -> list[dict[str, Any]]:
+  cells: Sequence[Perturbation] = evaluation.grid(
+    config.eval.gaussian_stds, config.eval.alphas, config.eval.flip_rates
+  )
+  results = evaluation.Results(workdir / "results.csv")
+  progress = Progress(len(cells), "perturbation")
+  try:
+    finished = evaluation.run(
+      subject, lambda cell: judge(variables, cell), cells, results
+    )
+    for done, cell in enumerate(finished, 1):
+      progress.update(done, f"{cell.name} {cell.strength:g}")
+      if stop():
+        break
+  finally:
+    progress.close()
+  return [
+    row
+    for row in evaluation.read_rows(workdir / "results.csv")
+    if (row["step"], row["split"]) == (subject.step, subject.split)
+  ]
+
+
+def initial_state(
+  config: ml_collections.ConfigDict, model: nn.Module, steps_per_epoch: int
+) -> state_lib.State:
+  """The state that a run of this config starts from."""
+  schedule = state_lib.learning_rate_schedule(config, steps_per_epoch)
+  return state_lib.create_state(
+    model,
+    state_lib.make_optimizer(config, schedule),
+    tuple(config.data.shape),
+    config.seed,
+    with_ema=config.train.ema_decay > 0,
+  )
+
+
+def open_checkpoints(
+  config: ml_collections.ConfigDict, workdir: pathlib.Path
+) -> Checkpoints:
+  """The checkpoints of a run."""
+  return Checkpoints(
+    workdir / "checkpoints",
+    config.checkpoint.keep_last,
+    config.checkpoint.keep_best if config.data.validation_split else 0,
+  )

@@ -1,0 +1,155 @@
+"""How the step is mapped over devices: the only file that knows.
+
+`pmap` is the default. `shard_map` runs the same function and gives the same
+bits; it is where the default goes when JAX drops pmap. In both, the state is
+replicated and un-stacked, so checkpoints and evaluation do not know how many
+devices there were.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jaxrobust.training.config import ConfigError
+
+AXIS = "devices"
+
+
+def use_all_cores() -> None:
+  """Makes one CPU device per core, if JAX has not started yet.
+
+  XLA's CPU backend runs one partition per device; several are up to 2.4 times
+  as fast as one. Accelerators are not affected.
+  """
+  cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (
+    os.cpu_count() or 1
+  )
+  if jax.config.jax_num_cpu_devices <= 0:
+    try:
+      jax.config.update("jax_num_cpu_devices", cores)
+    except RuntimeError:
+      # JAX is in use already: its devices are what there is.
+      return
+
+
+def choose_devices(config: ml_collections.ConfigDict) -> list[jax.Device]:
+  """The devices of a run.
+
+  Args:
+    config: A run's config. `train.devices=0` takes all local accelerators,
+      or as many CPU devices as divide the batch.
+
+  Returns:
+    The devices.
+
+  Raises:
+    ConfigError: If there are too few devices or they do not divide the batch.
+  """
+  available = jax.local_devices()
+  batch, micro = config.train.batch_size, config.train.accumulate
+  wanted = config.train.devices
+  if wanted > len(available):
+    raise ConfigError(
+      f"config.train.devices={wanted}: must be at most {len(available)}, the "
+      f"number of {available[0].platform} devices here"
+    )
+  if not wanted and available[0].platform == "cpu":
+    fitting = [
+      n for n in range(1, len(available) + 1) if batch % (n * micro) == 0
+    ]
+    wanted = max(fitting, default=1)
+  count = wanted or len(available)
+  if batch % (count * micro):
+    raise ConfigError(
+      f"config.train.batch_size={batch}: must be a multiple of {count * micro} "
+      f"({count} devices x config.train.accumulate={micro})"
+    )
+  return available[:count]
+
+
+class Launcher:
+  """Maps per-device functions over some devices.
+
+  Args:
+    name: "pmap" or "shard_map".
+    devices: The devices.
+  """
+
+  def __init__(self, name: str, devices: list[jax.Device]):
+    self.name = name
+    self.devices = devices
+    self._mesh = Mesh(np.asarray(devices), (AXIS,))
+
+  def map(
+    self,
+    function: Callable[..., Any],
+    *,
+    sharded_in: tuple[bool, ...],
+    sharded_out: tuple[bool, ...] | bool,
+    donate: tuple[int, ...] = (),
+  ) -> Callable[..., Any]:
+    """Compiles `function` to run on every device at once.
+
+    Args:
+      function: A per-device function that may sum over `AXIS`.
+      sharded_in: For each argument, whether it is split along its first axis
+        (True) or replicated (False).
+      sharded_out: The same for the outputs.
+      donate: The arguments whose buffers are given up.
+
+    Returns:
+      The mapped function; sharded arguments come from `shard`.
+    """
+    if self.name == "pmap":
+      def axes(tree):
+        return jax.tree.map(lambda sharded: 0 if sharded else None, tree)
+
+      return jax.pmap(
+        function,
+        axis_name=AXIS,
+        in_axes=axes(sharded_in),
+        out_axes=axes(sharded_out),
+        devices=self.devices,
+        donate_argnums=donate,
+      )
+
+    def specs(tree):
+      return jax.tree.map(lambda sharded: P(AXIS) if sharded else P(), tree)
+
+    # check_vma=True would sum gradients of replicated parameters by itself, on
+    # top of the step's own sum.
+    mapped = jax.shard_map(
+      function,
+      mesh=self._mesh,
+      in_specs=specs(sharded_in),
+      out_specs=specs(sharded_out),
+      check_vma=False,
+    )
+    return jax.jit(mapped, donate_argnums=donate)
+
+  def shard(self, batch: Any) -> Any:
+    """Splits host arrays [B, ...] along their first axis over the devices."""
+    count = len(self.devices)
+    if self.name == "pmap":
+      return jax.tree.map(
+        lambda x: x.reshape((count, -1, *x.shape[1:])), batch
+      )
+    return jax.device_put(batch, NamedSharding(self._mesh, P(AXIS)))
+
+  def gather(self, outputs: Any) -> Any:
+    """Brings sharded outputs to the host as arrays [B, ...]."""
+    def whole(x):
+      x = np.asarray(x)
+      return x.reshape((-1, *x.shape[2:])) if self.name == "pmap" else x
+
+    return jax.tree.map(whole, jax.device_get(outputs))
+
+  def replicate(self, tree: Any) -> Any:
+    """Puts a whole copy on every device, un-stacked."""
+    return jax.device_put(tree, NamedSharding(self._mesh, P()))

@@ -1,0 +1,153 @@
+"""What a run carries from step to step, and the optimiser that moves it."""
+
+from typing import Any
+
+import flax
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from jaxrobust import data
+
+
+@flax.struct.dataclass
+class State:
+  """Everything that a checkpoint holds beside the data position.
+
+  Attributes:
+    step: int32 [], the number of updates made.
+    params: The model's parameters.
+    batch_stats: Running statistics of the norm layers; {} if there are none.
+    opt_state: The optimiser's state.
+    method_state: What the objective carries between steps; {} if nothing.
+    ema: The moving average of `params`; {} if there is none.
+    key: The run's typed PRNG key; every draw is folded out of it.
+  """
+
+  step: jax.Array
+  params: Any
+  batch_stats: Any
+  opt_state: Any
+  method_state: Any
+  ema: Any
+  key: jax.Array
+
+  def variables(self) -> dict[str, Any]:
+    """The collections to evaluate with: averaged parameters if there are."""
+    return {
+      "params": self.ema or self.params,
+      "batch_stats": self.batch_stats,
+    }
+
+
+def learning_rate_schedule(
+  config: ml_collections.ConfigDict, steps_per_epoch: int
+) -> optax.Schedule:
+  """The learning rate as a function of the step.
+
+  Args:
+    config: A run's config; its epochs become steps here.
+    steps_per_epoch: The number of updates in one epoch.
+
+  Returns:
+    An optax schedule.
+  """
+  peak = config.optimizer.learning_rate
+  warmup = round(config.schedule.warmup_epochs * steps_per_epoch)
+  total = config.train.epochs * steps_per_epoch
+  name = config.schedule.name
+  if name == "cosine":
+    main = optax.cosine_decay_schedule(peak, max(total - warmup, 1))
+  elif name == "multistep":
+    steps = [round(b * steps_per_epoch) for b in config.schedule.boundaries]
+    main = optax.piecewise_constant_schedule(
+      peak, {s - warmup: config.schedule.factor for s in steps}
+    )
+  else:
+    main = optax.constant_schedule(peak)
+  if not warmup:
+    return main
+  ramp = optax.linear_schedule(0.0, peak, warmup)
+  return optax.join_schedules([ramp, main], [warmup])
+
+
+def make_optimizer(
+  config: ml_collections.ConfigDict, schedule: optax.Schedule
+) -> optax.GradientTransformation:
+  """The optimiser of `config.optimizer`.
+
+  Args:
+    config: A run's config.
+    schedule: The learning rate.
+
+  Returns:
+    An optax transformation. Weight decay is added to the gradient for sgd and
+    adam (L2), and applied beside it for adamw (decoupled).
+  """
+  c = config.optimizer
+  mask = _kernels if c.decay_on == "kernels" else None
+  parts = []
+  if c.clip_norm:
+    parts.append(optax.clip_by_global_norm(c.clip_norm))
+  if c.name == "adamw":
+    parts.append(
+      optax.adamw(schedule, weight_decay=c.weight_decay, mask=mask)
+    )
+    return optax.chain(*parts)
+  if c.weight_decay:
+    parts.append(optax.add_decayed_weights(c.weight_decay, mask))
+  if c.name == "adam":
+    parts.append(optax.adam(schedule))
+  else:
+    momentum = c.momentum or None
+    parts.append(
+      optax.sgd(schedule, momentum, nesterov=c.nesterov and bool(momentum))
+    )
+  return optax.chain(*parts)
+
+
+def _kernels(params: Any) -> Any:
+  """True for kernels, False for biases and the parameters of norms."""
+  return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+
+def create_state(
+  model: nn.Module,
+  optimizer: optax.GradientTransformation,
+  shape: tuple[int, ...],
+  seed: int,
+  with_ema: bool,
+) -> State:
+  """The state before the first step.
+
+  Args:
+    model: A model that returns `models.Outputs`.
+    optimizer: As made by `make_optimizer`.
+    shape: The shape of one example.
+    seed: The run's one seed.
+    with_ema: Whether to keep a moving average of the parameters.
+
+  Returns:
+    The state; made under one jit, since eager initialisation is slow.
+  """
+
+  @jax.jit
+  def create():
+    key = jax.random.key(seed)
+    variables = model.init(
+      jax.random.fold_in(key, data.Tag.INIT), jnp.zeros((1, *shape))
+    )
+    params = variables["params"]
+    return State(
+      step=jnp.zeros((), jnp.int32),
+      params=params,
+      batch_stats=variables.get("batch_stats", {}),
+      opt_state=optimizer.init(params),
+      method_state={},
+      ema=jax.tree.map(jnp.copy, params) if with_ema else {},
+      key=key,
+    )
+
+  return create()

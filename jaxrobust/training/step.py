@@ -1,0 +1,145 @@
+"""The one train step: a pure function of (state, batch) on a device's shard.
+
+It composes an input, a forward and an objective and knows none of them by
+name. Its one axis is `models.norm`'s and `parallel`'s; it uses it for sums
+only, so how the step is mapped over devices is not its business.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from jaxrobust import data
+from jaxrobust.methods import Method
+from jaxrobust.training.state import State
+
+Batch = Mapping[str, jax.Array]
+Metrics = dict[str, jax.Array]
+TrainStep = Callable[[State, Batch, Batch], tuple[State, Metrics]]
+
+
+def make_train_step(
+  config: ml_collections.ConfigDict,
+  model: nn.Module,
+  method: Method,
+  optimizer: optax.GradientTransformation,
+  schedule: optax.Schedule,
+  axis_name: str,
+) -> TrainStep:
+  """Builds the step that `parallel` maps over the devices.
+
+  The loss is the mean of the objective's values over the real examples of the
+  global batch. Each device differentiates its own share of that mean; the
+  shares' gradients add up over devices and micro-batches, whatever sums over
+  the axis the forward itself makes (batch statistics, centroids).
+
+  Args:
+    config: A run's config: `augment`, and `train.accumulate` and `.ema_decay`.
+    model: Built with this `axis_name`.
+    method: The three parts.
+    optimizer: The optax transformation.
+    schedule: Its learning rate, for the metrics.
+    axis_name: The axis that the step is mapped over.
+
+  Returns:
+    A function of (state, batch, resident) that returns the new state and
+    metrics, both equal on all devices. `batch` holds this device's rows:
+    index int32 [n], mask float32 [n], and inputs and labels, unless
+    `resident` holds those of the whole data set, to gather by index.
+  """
+  padding, flip = config.augment.crop_padding, config.augment.flip
+  micro_batches = config.train.accumulate
+  ema_decay = config.train.ema_decay
+
+  def train_step(state, batch, resident):
+    batch = gather_resident(batch, resident)
+    draw = data.Draw(state.key, batch["index"], state.step)
+    inputs = data.as_float(batch["inputs"])
+    if padding:
+      inputs = data.random_crop(draw(data.Tag.CROP), inputs, padding)
+    if flip:
+      inputs = data.random_flip(draw(data.Tag.FLIP), inputs)
+    inputs = method.input(draw, inputs, batch)
+    count = jax.lax.psum(jnp.sum(batch["mask"]), axis_name)
+
+    def share_of_loss(params, batch_stats, method_state, rows):
+      variables = {"params": params, "batch_stats": batch_stats}
+      outputs, batch_stats = method.forward(
+        model, variables, rows["inputs"], rows["mask"], True
+      )
+      values, method_state = method.objective(outputs, rows, method_state)
+      hits = jnp.argmax(outputs.logits, -1) == rows["labels"]
+      loss = _masked_sum(values, rows["mask"]) / count
+      accuracy = _masked_sum(hits, rows["mask"]) / count
+      return loss, (accuracy, batch_stats, method_state)
+
+    def accumulate(carry, rows):
+      sums, batch_stats, method_state = carry
+      (loss, (accuracy, batch_stats, method_state)), gradient = (
+        jax.value_and_grad(share_of_loss, has_aux=True)(
+          state.params, batch_stats, method_state, rows
+        )
+      )
+      sums = jax.tree.map(jnp.add, sums, (gradient, loss, accuracy))
+      return (sums, batch_stats, method_state), None
+
+    rows = {**batch, "inputs": inputs}
+    zeros = jax.tree.map(jnp.zeros_like, state.params), 0.0, 0.0
+    carry = (zeros, state.batch_stats, state.method_state)
+    if micro_batches == 1:
+      carry, _ = accumulate(carry, rows)
+    else:
+      carry, _ = jax.lax.scan(
+        accumulate, carry, jax.tree.map(_split(micro_batches), rows)
+      )
+    sums, batch_stats, method_state = carry
+    gradient, loss, accuracy = jax.lax.psum(sums, axis_name)
+
+    updates, opt_state = optimizer.update(
+      gradient, state.opt_state, state.params
+    )
+    params = optax.apply_updates(state.params, updates)
+    ema = state.ema
+    if ema_decay:
+      ema = optax.incremental_update(params, ema, 1 - ema_decay)
+    metrics = {
+      "loss": loss,
+      "accuracy": accuracy,
+      "gradient_norm": optax.tree.norm(gradient),
+      "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
+    }
+    # Batch statistics of a model that does not sum over the axis itself would
+    # differ between devices, and what leaves must not.
+    batch_stats = jax.lax.pmean(batch_stats, axis_name)
+    state = state.replace(
+      step=state.step + 1,
+      params=params,
+      batch_stats=batch_stats,
+      opt_state=opt_state,
+      method_state=method_state,
+      ema=ema,
+    )
+    return state, metrics
+
+  return train_step
+
+
+def gather_resident(batch: Batch, resident: Batch) -> dict[str, jax.Array]:
+  """Completes a batch of indices from a data set that lives on the device."""
+  # Padding has index -1: any row will do, the mask removes it.
+  rows = jnp.maximum(batch["index"], 0)
+  return {**batch, **{name: array[rows] for name, array in resident.items()}}
+
+
+def _masked_sum(values: jax.Array, mask: jax.Array) -> jax.Array:
+  """Sums over real examples; NaN in padding does not count."""
+  return jnp.sum(jnp.where(mask > 0, values, 0.0))
+
+
+def _split(parts: int) -> Callable[[jax.Array], jax.Array]:
+  return lambda array: array.reshape((parts, -1, *array.shape[1:]))

@@ -1,0 +1,69 @@
+"""The convolution of one channel as one matrix product."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrobust.models import conv_one_channel
+
+
+def _conv(padding, side, strides=1, **kwargs):
+  return nn.Conv(4, (side, side), strides, padding=padding, **kwargs)
+
+
+@pytest.mark.parametrize(
+  ("padding", "side"),
+  [("SAME", 5), ("VALID", 3), ([(2, 1), (0, 3)], 4)],
+)
+def test_values_and_gradients_equal_the_stock_convolution(padding, side):
+  rng = np.random.default_rng(0)
+  x = jnp.asarray(rng.normal(size=(3, 9, 7, 1)), jnp.float32)
+  stock = _conv(padding, side)
+  ours = _conv(padding, side, conv_general_dilated=conv_one_channel)
+  variables = stock.init(jax.random.key(0), x)
+
+  def loss_of(layer):
+    return lambda v, x: jnp.sum(jnp.sin(layer.apply(v, x)))
+
+  np.testing.assert_allclose(
+    ours.apply(variables, x), stock.apply(variables, x), rtol=1e-4, atol=1e-5
+  )
+  expected = jax.grad(loss_of(stock), argnums=(0, 1))(variables, x)
+  got = jax.grad(loss_of(ours), argnums=(0, 1))(variables, x)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
+    got,
+    expected,
+  )
+
+
+def test_one_channel_is_a_matrix_product_on_a_cpu():
+  x = jnp.ones((1, 8, 8, 1))
+  layer = _conv("SAME", 3, conv_general_dilated=conv_one_channel)
+  program = str(
+    jax.make_jaxpr(lambda x: layer.init_with_output(jax.random.key(0), x))(x)
+  )
+  on_cpu = jax.default_backend() == "cpu"
+  assert ("conv_general_dilated" not in program) == on_cpu
+
+
+@pytest.mark.parametrize(
+  ("channels", "options"),
+  [
+    (3, {}),
+    (1, {"strides": 2}),
+    (1, {"kernel_dilation": 2}),
+    (1, {"input_dilation": 2, "padding": [(1, 1), (1, 1)]}),
+  ],
+)
+def test_other_convolutions_pass_through(channels, options):
+  x = jnp.ones((1, 8, 8, channels))
+  options = {"padding": "SAME", "side": 3, **options}
+  stock = _conv(**options)
+  ours = _conv(conv_general_dilated=conv_one_channel, **options)
+  variables = stock.init(jax.random.key(0), x)
+  np.testing.assert_array_equal(
+    ours.apply(variables, x), stock.apply(variables, x)
+  )

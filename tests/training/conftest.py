@@ -1,0 +1,54 @@
+"""A run small enough to compile in a second, on real (if small) images."""
+
+import flax.linen as nn
+import jax
+import pytest
+
+import jaxrobust
+from jaxrobust import methods, models
+
+
+class TinyNet(nn.Module):
+  """One convolution, one BatchNorm, one Dense: a model of one's own."""
+
+  num_classes: int
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(self, inputs, train=False, mask=None):
+    x = nn.Conv(4, (3, 3), strides=2)(inputs)
+    x = models.BatchNorm(
+      use_running_average=not train, axis_name=self.axis_name
+    )(x, mask=mask)
+    features = jax.nn.relu(x).reshape((len(x), -1))
+    return models.Outputs(nn.Dense(self.num_classes)(features), features)
+
+
+@pytest.fixture
+def tiny_config():
+  """Digits, a one-layer mlp and Cauchy noise: 60 examples, 3 steps an epoch."""
+  config = jaxrobust.default_config()
+  config.data.source = config.data.name = "digits"
+  config.data.shape = (8, 8, 1)
+  config.data.train_split = "train[:60]"
+  config.data.validation_split = "train[60:90]"
+  config.data.test_split = "test[:50]"
+  config.model.name = "mlp"
+  config.model.hidden = (16,)
+  config.method = methods.preset("alpha_stable")
+  config.method.input.alpha = 1.0
+  config.method.input.flip_rate = 0.126
+  config.train.epochs = 2
+  config.train.batch_size = 24
+  config.train.devices = 2
+  config.train.log_every = 1
+  config.eval.batch_size = 50
+  config.eval.gaussian_stds = (0.2,)
+  config.eval.alphas = (1.0,)
+  config.eval.flip_rates = (0.126,)
+  return config
+
+
+@pytest.fixture
+def tiny_net():
+  return TinyNet

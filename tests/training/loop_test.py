@@ -1,0 +1,230 @@
+"""A run can be stopped anywhere, in any way, and ends as if it never was."""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+import jaxrobust
+from jaxrobust import evaluation, methods
+from jaxrobust.training import checkpoints, config, loop
+
+
+def final_state(folder, run_config):
+  """The newest checkpoint as numpy leaves."""
+  from jaxrobust import models
+  from jaxrobust.training.evaluate import initial_state, open_checkpoints
+
+  model = models.build(**config.model_arguments(run_config))
+  manager = open_checkpoints(run_config, pathlib.Path(folder))
+  restored = manager.restore(initial_state(run_config, model, 1))
+  manager.close()
+  return restored.step, jax.device_get(restored.state.replace(key=0))
+
+
+def start(folder, run_config):
+  """Starts the same run in a process of its own."""
+  folder.parent.mkdir(exist_ok=True)
+  config.save(run_config, folder.parent / "config.json")
+  code = (
+    "import pathlib, sys, jaxrobust\n"
+    "from jaxrobust.training import config\n"
+    "from jaxrobust.commands import shell\n"
+    "shell.use_compilation_cache()\n"
+    "path, folder = map(pathlib.Path, sys.argv[1:])\n"
+    "outcome = jaxrobust.train(config.load(path), folder)\n"
+    "sys.exit(0 if outcome.finished else 75)\n"
+  )
+  return subprocess.Popen(
+    [sys.executable, "-c", code, str(folder.parent / "config.json"), folder],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+    env={**os.environ, "XDG_CACHE_HOME": str(folder.parent / "cache")},
+  )
+
+
+def wait_for_line(process, words):
+  for line in process.stdout:
+    if words in line:
+      return
+  raise AssertionError(f"the process ended without printing {words!r}")
+
+
+def test_a_run_leaves_its_papers(tiny_config, tmp_path):
+  outcome = jaxrobust.train(tiny_config, tmp_path)
+  assert outcome.finished
+  assert outcome.step == 6
+  environment = json.loads((tmp_path / "environment.json").read_text())
+  assert environment["versions"]["jax"] == jax.__version__
+  lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+  losses = [json.loads(line) for line in lines]
+  steps = [line["step"] for line in losses if "train/loss" in line]
+  assert steps == [1, 2, 3, 4, 5, 6]
+  assert sum("validation/accuracy" in line for line in losses) == 2
+  assert list((tmp_path / "tensorboard").glob("events.*"))
+  rows = evaluation.read_rows(tmp_path / "results.csv")
+  assert rows == outcome.rows
+  assert {row["perturbation"] for row in rows} == {
+    "clean",
+    "gaussian",
+    "alpha_stable(alpha=1.0)",
+  }
+  assert {row["n_examples"] for row in rows} == {50}
+  assert {row["trained_on"] for row in rows} == {"alpha_stable"}
+  assert config.load(tmp_path / "config.json").to_dict() == (
+    tiny_config.to_dict()
+  )
+
+
+def test_the_step_is_traced_once(tiny_config, tmp_path, monkeypatch):
+  make = loop.make_train_step
+
+  def counted(*args):
+    return chex.assert_max_traces(make(*args), 1)
+
+  chex.clear_trace_counter()
+  monkeypatch.setattr(loop, "make_train_step", counted)
+  tiny_config.data.train_split = "train[:70]"  # The last batch is padded.
+  assert jaxrobust.train(tiny_config, tmp_path).finished
+
+
+def test_a_finished_run_is_not_trained_again(tiny_config, tmp_path, monkeypatch):
+  first = jaxrobust.train(tiny_config, tmp_path)
+  monkeypatch.setattr(
+    evaluation.suite, "summarise", lambda _: pytest.fail("judged again")
+  )
+  again = jaxrobust.train(tiny_config, tmp_path)
+  assert again == first
+
+
+def test_another_config_is_refused_in_a_used_folder(tiny_config, tmp_path):
+  jaxrobust.train(tiny_config, tmp_path)
+  tiny_config.optimizer.learning_rate = 0.5
+  with pytest.raises(
+    jaxrobust.ConfigError,
+    match=r"config.optimizer.learning_rate=0.5: .* begun with 0.001",
+  ):
+    jaxrobust.train(tiny_config, tmp_path)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tiny_config, tmp_path):
+  tiny_config.method = methods.preset("standard")
+  tiny_config.optimizer.name = "sgd"
+  tiny_config.train.epochs = 1
+  jaxrobust.train(tiny_config, tmp_path / "good")
+  tiny_config.train.epochs = 3
+  tiny_config.optimizer.learning_rate = 1e30
+  tiny_config.train.log_every = 100
+  with pytest.raises(loop.NonFiniteLoss, match="at step [23]") as caught:
+    jaxrobust.train(tiny_config, tmp_path / "bad")
+  assert "none was saved yet" in str(caught.value)
+  assert not list((tmp_path / "bad" / "checkpoints").glob("[0-9]*"))
+
+
+def test_an_interrupted_run_resumes_to_the_same_bits(
+  tiny_config, tmp_path, monkeypatch
+):
+  jaxrobust.train(tiny_config, tmp_path / "whole")
+  shard = loop.parallel.Launcher.shard
+  seen = []
+
+  def interrupt(self, batch):
+    seen.append(1)
+    if len(seen) == 2:  # In the middle of the first epoch.
+      signal.raise_signal(signal.SIGINT)
+    return shard(self, batch)
+
+  monkeypatch.setattr(loop.parallel.Launcher, "shard", interrupt)
+  outcome = jaxrobust.train(tiny_config, tmp_path / "parts")
+  assert (outcome.finished, outcome.step) == (False, 2)
+  monkeypatch.undo()
+  assert jaxrobust.train(tiny_config, tmp_path / "parts").finished
+  chex.assert_trees_all_equal(
+    final_state(tmp_path / "whole", tiny_config),
+    final_state(tmp_path / "parts", tiny_config),
+  )
+  whole = (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()
+  parts = (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()
+  for one, two in zip(whole, parts, strict=True):
+    one, two = json.loads(one), json.loads(two)
+    one.pop("time"), two.pop("time")
+    assert one == two
+
+
+def test_a_damaged_newest_checkpoint_costs_an_epoch_not_the_run(
+  tiny_config, tmp_path
+):
+  jaxrobust.train(tiny_config, tmp_path)
+  expected = final_state(tmp_path, tiny_config)
+  for file in (tmp_path / "checkpoints" / "6").rglob("manifest.ocdbt"):
+    file.unlink()
+  with pytest.warns(UserWarning, match="passed over: .*checkpoints/6"):
+    outcome = jaxrobust.train(tiny_config, tmp_path)
+  assert outcome.finished
+  chex.assert_trees_all_equal(final_state(tmp_path, tiny_config), expected)
+
+
+def test_sigterm_saves_and_says_resume_me(tiny_config, tmp_path):
+  tiny_config.train.epochs = 2000
+  process = start(tmp_path / "run", tiny_config)
+  wait_for_line(process, "epoch 2/")
+  process.send_signal(signal.SIGTERM)
+  process.communicate(timeout=120)
+  assert process.returncode == 75
+  saved = [p.name for p in (tmp_path / "run" / "checkpoints").glob("[0-9]*")]
+  assert saved
+
+
+def test_kill_9_at_three_moments_changes_no_bit(tiny_config, tmp_path):
+  tiny_config.train.epochs = 60
+  tiny_config.train.log_every = 3
+  whole = start(tmp_path / "whole" / "run", tiny_config)
+  whole.communicate(timeout=300)
+  assert whole.returncode == 0
+  rng = random.Random(0)
+  folder = tmp_path / "parts" / "run"
+  for _ in range(3):
+    process = start(folder, tiny_config)
+    wait_for_line(process, "epoch ")
+    time.sleep(rng.uniform(0.0, 0.5))
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+  last = start(folder, tiny_config)
+  output, _ = last.communicate(timeout=300)
+  assert last.returncode == 0, output
+  chex.assert_trees_all_equal(
+    final_state(tmp_path / "whole" / "run", tiny_config),
+    final_state(folder, tiny_config),
+  )
+  np.testing.assert_array_equal(
+    [r["value"] for r in evaluation.read_rows(folder / "results.csv")],
+    [
+      r["value"]
+      for r in evaluation.read_rows(tmp_path / "whole/run/results.csv")
+    ],
+  )
+
+
+def test_a_folder_of_damaged_checkpoints_is_not_begun_anew(
+  tiny_config, tmp_path
+):
+  tiny_config.train.epochs = 1
+  jaxrobust.train(tiny_config, tmp_path)
+  for file in (tmp_path / "checkpoints").rglob("manifest.ocdbt"):
+    file.unlink()
+  with (
+    pytest.warns(UserWarning, match="passed over"),
+    pytest.raises(checkpoints.CheckpointError),
+  ):
+    jaxrobust.train(tiny_config, tmp_path)
