@@ -35,4 +35,6 @@ def get_config(variant: str | None = None):
   config.train.epochs = 60
   config.train.batch_size = 128
   config.checkpoint.every_epochs = 10
+  config.eval.alphas = (1.0, 2.0)
+  config.eval.flip_rates = (0.05, 0.126, 0.3)
   return jaxrobust.variant(config, variant)

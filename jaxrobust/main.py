@@ -8,9 +8,12 @@ file's quick variant is --config=FILE:quick. The same command resumes a run
 that was interrupted.
 """
 
+import re
 import sys
+import warnings
 from collections.abc import Sequence
 
+import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
@@ -44,27 +47,51 @@ def _main(argv: list[str]) -> int:
   return shell.DONE
 
 
-def _parse(argv: list[str]):
+def _parse(argv: list[str]) -> tuple[ml_collections.ConfigDict, str]:
   """The config and the folder, or a UsageError in one line."""
   values = flags.FlagValues()
-  config_flag = config_flags.DEFINE_config_file(
-    "config", None, "The config file.", lock_config=True, flag_values=values
+  config_flags.DEFINE_config_file(
+    "config", None, "The config file.", flag_values=values, sys_argv=argv
   )
   flags.DEFINE_string("workdir", None, "The run's folder.", flag_values=values)
   try:
-    rest = values(argv)[1:]
-  except FileNotFoundError as error:
-    raise shell.UsageError(f"--config: {error.filename or error}: not found")
-  except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-    # An error inside the config file comes as its traceback: its last line
-    # says what is wrong.
-    raise shell.UsageError(str(error).strip().splitlines()[-1])
+    with warnings.catch_warnings():
+      # How ml_collections loads the file.
+      warnings.filterwarnings(
+        "ignore", r".*load_module\(\)", DeprecationWarning
+      )
+      rest = values(argv)[1:]
+    config = values["config"].value
+    if config is not None:
+      config.lock()  # Raises what kept the file from being read.
+  except Exception as error:
+    # A config file is a program and may raise anything.
+    raise shell.UsageError(_reason(error, argv)) from error
   if rest:
     raise shell.UsageError(f"{rest[0]!r}: not a flag; see --help")
   for flag in ("config", "workdir"):
-    if values[flag].value is None:
+    if not values[flag].value:
       raise shell.UsageError(f"--{flag}: missing; see --help")
-  return config_flag.value, values.workdir
+  return config, values["workdir"].value
+
+
+def _reason(error: Exception, argv: list[str]) -> str:
+  """What is wrong with the flags or in the config file, in one line."""
+  text = str(error).strip() or type(error).__name__
+  if isinstance(error, (KeyError, AttributeError)):
+    # A field that the config does not have: its name, and perhaps another.
+    found = re.fullmatch(r"\W*(\w+)\W*(?:n?Did you mean \W(\w+).*)?", text)
+    if found:
+      name, other = found.groups()
+      flags_given = [word.split("=")[0] for word in argv]
+      flag = next((f for f in flags_given if name in f.split(".")), "--config")
+      hint = f"; did you mean {other!r}?" if other else ""
+      return f"{flag}: no field {name!r}{hint}"
+  # An error inside the file comes with its traceback, the reason at the end.
+  line = re.sub(r"^jaxrobust[\w.]+: ", "", text.splitlines()[-1].strip())
+  if isinstance(error, (flags.Error, ValueError)):
+    return line
+  return "--config: " + re.sub(r"^.*\[Errno \d+\] ", "", line)
 
 
 if __name__ == "__main__":

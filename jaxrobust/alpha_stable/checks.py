@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 
 def known(value: Any) -> bool:
@@ -20,7 +21,7 @@ def known(value: Any) -> bool:
     >>> known(1.5)
     True
   """
-  if isinstance(value, jax.core.Tracer):
+  if isinstance(value, Tracer):
     return False
   return not isinstance(value, jax.Array) or value.is_fully_addressable
 

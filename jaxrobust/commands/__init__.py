@@ -1,6 +1,5 @@
 """The `jaxrobust` command: one thin module per verb."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 
@@ -9,16 +8,25 @@ VERBS = ("train", "evaluate", "prepare")
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs `jaxrobust VERB ...` and returns its exit code."""
-  from jaxrobust.commands import evaluate, prepare, shell
+  from jaxrobust.commands import shell
 
   words = list(sys.argv[1:] if argv is None else argv)
   if words[:1] == ["train"]:
     from jaxrobust import main as train
 
     return train.main(["jaxrobust train", *words[1:]])
-  parser = argparse.ArgumentParser(
+  return shell.guard(lambda: _run(words))
+
+
+def _run(words: list[str]) -> int:
+  from jaxrobust.commands import evaluate, prepare, shell
+
+  parser = shell.Parser(
     "jaxrobust",
-    description="Train networks that keep working on noisy inputs, and judge them.",
+    description="Train networks that keep working on noisy inputs, and judge "
+    "them.",
+    epilog="example: jaxrobust train "
+    "--config=configs/digits_alpha_stable.py --workdir=runs/first",
   )
   verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
   verbs.add_parser(
@@ -32,6 +40,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     module.add_arguments(verb)
   try:
     args = parser.parse_args(words)
-  except SystemExit as done:
+  except SystemExit as done:  # After --help.
     return int(done.code or 0)
-  return shell.guard(lambda: modules[args.verb].run(args))
+  return modules[args.verb].run(args)

@@ -21,8 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
   """Evaluates and prints the table."""
   shell.use_compilation_cache()
-  rows = jaxrobust.evaluate(
-    args.workdir, split=args.split, select=args.select
-  )
+  rows = jaxrobust.evaluate(args.workdir, split=args.split, select=args.select)
   shell.print_table(rows, args.workdir)
   return shell.DONE

@@ -1,10 +1,11 @@
 """What every command shares: exit codes, one-line errors, tables."""
 
+import argparse
 import os
 import pathlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 
@@ -13,9 +14,25 @@ from jaxrobust.training.checkpoints import CheckpointError
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 75
 
+# What the system says of a folder that cannot be a run's folder.
+_WRONG_PATH = (
+  FileExistsError,
+  IsADirectoryError,
+  NotADirectoryError,
+  PermissionError,
+)
+
 
 class UsageError(ValueError):
   """A command line that cannot be carried out."""
+
+
+class Parser(argparse.ArgumentParser):
+  """An argument parser whose errors are one line."""
+
+  def error(self, message: str) -> NoReturn:
+    """Raises a UsageError."""
+    raise UsageError(f"{message}; see {self.prog} --help")
 
 
 def guard(command: Callable[[], int]) -> int:
@@ -24,6 +41,9 @@ def guard(command: Callable[[], int]) -> int:
     return command()
   except (UsageError, training.ConfigError, data.DataError) as error:
     return _fail(error, WRONG_USE)
+  except _WRONG_PATH as error:
+    reason = f"{error.filename}: {error.strerror}" if error.filename else error
+    return _fail(reason, WRONG_USE)
   except (training.NonFiniteLoss, CheckpointError) as error:
     return _fail(error, FAILED)
   except KeyboardInterrupt:
@@ -31,7 +51,7 @@ def guard(command: Callable[[], int]) -> int:
     return INTERRUPTED
 
 
-def _fail(error: Exception, code: int) -> int:
+def _fail(error: Exception | str, code: int) -> int:
   print(f"jaxrobust: {' '.join(str(error).split())}", file=sys.stderr)
   return code
 

@@ -7,7 +7,7 @@ scale 0.
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -91,9 +91,9 @@ def make_predict_step(
     inputs = data.as_float(batch["inputs"])
     alpha, scale = noise[0], noise[1]
     keys = data.example_keys(key, tag, batch["index"])
-    unit = jax.vmap(
-      lambda k: stable.sample(k, alpha, shape=inputs.shape[1:])
-    )(keys)
+    unit = jax.vmap(lambda k: stable.sample(k, alpha, shape=inputs.shape[1:]))(
+      keys
+    )
     noisy = inputs + scale * unit
     noisy = jnp.clip(noisy, 0.0, 1.0) if is_image else noisy
     outputs, _ = forward(model, variables, noisy, batch["mask"], False)
@@ -102,12 +102,31 @@ def make_predict_step(
   return predict_step
 
 
-def judge(logits: jax.Array, labels: jax.Array) -> Mapping[str, jax.Array]:
-  """Per example: negative log-likelihood, confidence, and right or wrong."""
+def judge(logits: jax.Array, labels: jax.Array) -> dict[str, jax.Array]:
+  """Judges each example: its likelihood, confidence, and right or wrong.
+
+  Logits that are not numbers, as a heavy-tailed input can make them, are a
+  wrong answer with no confidence and an infinite negative log-likelihood.
+
+  Args:
+    logits: float32 [N, K].
+    labels: int32 [N].
+
+  Returns:
+    `nll`, the negative log-likelihood of the label in nats, `confidence`, the
+    largest probability, and `hits`, bool; [N] each.
+
+  Example:
+    >>> judged = judge(jnp.asarray([[0.0, 0.0]]), jnp.asarray([0]))
+    >>> round(float(judged["nll"][0]), 4), float(judged["confidence"][0])
+    (0.6931, 0.5)
+  """
   log_probs = jax.nn.log_softmax(logits)
   picked = jnp.take_along_axis(log_probs, labels[:, None], axis=1)[:, 0]
+  broken = jnp.isnan(log_probs).any(axis=1)
+  confidence = jnp.exp(jnp.max(log_probs, axis=1))
   return {
-    "nll": -picked,
-    "confidence": jnp.exp(jnp.max(log_probs, axis=1)),
-    "hits": jnp.argmax(logits, axis=1) == labels,
+    "nll": jnp.where(broken, jnp.inf, -picked),
+    "confidence": jnp.where(broken, 0.0, confidence),
+    "hits": (jnp.argmax(logits, axis=1) == labels) & ~broken,
   }

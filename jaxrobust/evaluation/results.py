@@ -6,6 +6,8 @@ import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from jaxrobust.data import DataError
+
 COLUMNS = (
   "run",
   "method",
@@ -80,17 +82,23 @@ def read_rows(path: pathlib.Path) -> list[dict[str, Any]]:
     Its rows; an empty cell is None.
 
   Raises:
-    ValueError: If the file's columns are not `COLUMNS`.
+    DataError: If the file's columns are not `COLUMNS`, or a number is none.
   """
   with path.open(encoding="utf-8", newline="") as file:
     reader = csv.DictReader(file)
     columns = tuple(reader.fieldnames or COLUMNS)
     if columns != COLUMNS:
-      raise ValueError(f"{path}: columns {columns}; must be {COLUMNS}")
-    return [
-      {c: _NUMBERS.get(c, str)(v) if v else None for c, v in row.items()}
-      for row in reader
-    ]
+      raise DataError(f"{path}: columns {columns}; must be {COLUMNS}")
+    return [_typed(row, f"{path}:{reader.line_num}") for row in reader]
+
+
+def _typed(row: Mapping[str, Any], where: str) -> dict[str, Any]:
+  if len(row) != len(COLUMNS) or None in row.values():
+    raise DataError(f"{where}: must have {len(COLUMNS)} cells")
+  try:
+    return {c: _NUMBERS.get(c, str)(v) if v else None for c, v in row.items()}
+  except ValueError as error:
+    raise DataError(f"{where}: {error}") from error
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:

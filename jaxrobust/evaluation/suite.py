@@ -109,7 +109,7 @@ def accuracy_table(rows: Sequence[Mapping[str, Any]], title: str) -> "Table":
   for (name, strength), cell in cells.items():
     table.add_row(
       name,
-      "" if name == "clean" else f"{strength:g}",
+      _strength_text(name, strength),
       f"{100 * cell['accuracy']:.2f} %",
       f"{100 * cell['accuracy_low']:.2f} to {100 * cell['accuracy_high']:.2f}",
       f"{cell['nll']:.3f}",
@@ -117,3 +117,10 @@ def accuracy_table(rows: Sequence[Mapping[str, Any]], title: str) -> "Table":
       str(cell["n"]),
     )
   return table
+
+
+def _strength_text(perturbation: str, strength: float) -> str:
+  if perturbation == "clean":
+    return ""
+  unit = "std" if perturbation == "gaussian" else "flip rate"
+  return f"{unit} {strength:g}"

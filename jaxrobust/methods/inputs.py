@@ -186,7 +186,12 @@ def _scale(kind: str, alpha: float, strength: float) -> float:
       raise ValueError(f"std={strength} with alpha={alpha}: only for alpha=2")
     return float(stable.scale_from_std(strength))
   convert = getattr(stable, f"scale_from_{kind}")
-  return float(convert(alpha, strength))
+  try:
+    return float(convert(alpha, strength))
+  except ValueError as error:
+    raise ValueError(
+      f"{kind}={strength} with alpha={alpha}: {error}"
+    ) from error
 
 
 def _noisy_input(

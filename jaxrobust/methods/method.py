@@ -73,9 +73,7 @@ def preset(name: str) -> ml_collections.ConfigDict:
   return config
 
 
-def build(
-  config: ml_collections.ConfigDict, shape: tuple[int, ...]
-) -> Method:
+def build(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> Method:
   """Builds the three parts named by `config.method`.
 
   Args:

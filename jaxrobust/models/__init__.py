@@ -20,4 +20,4 @@ from jaxrobust.models.registry import build as build
 from jaxrobust.models.registry import check_input as check_input
 from jaxrobust.models.registry import options as options
 from jaxrobust.models.registry import quick_options as quick_options
-from jaxrobust.models.toeplitz import conv_one_channel as conv_one_channel
+from jaxrobust.models.toeplitz import toeplitz_conv as toeplitz_conv

@@ -37,16 +37,16 @@ class LeNet5(base.Model):
     """Returns the outputs for inputs [N, H, W, C]; see `base.Model`."""
     x = self.enter(inputs)
     missing = [max(32 - side, 0) for side in x.shape[1:3]]
-    x = nn.Conv(
-      6,
-      (5, 5),
-      padding=[(m // 2, m - m // 2) for m in missing],
-      dtype=self.dtype,
-      conv_general_dilated=toeplitz.conv_one_channel,
-    )(x)
-    x = pooling.max_pool(nn.relu(x), (2, 2))
-    x = nn.Conv(16, (5, 5), padding="VALID", dtype=self.dtype)(x)
-    x = pooling.max_pool(nn.relu(x), (2, 2))
+    paddings = [tuple((m // 2, m - m // 2) for m in missing), "VALID"]
+    for filters, padding in zip((6, 16), paddings, strict=True):
+      x = nn.Conv(
+        filters,
+        (5, 5),
+        padding=padding,
+        dtype=self.dtype,
+        conv_general_dilated=toeplitz.toeplitz_conv,
+      )(x)
+      x = pooling.max_pool(nn.relu(x), (2, 2))
     x = x.reshape(x.shape[0], -1)
     for width in self.hidden:
       x = nn.relu(nn.Dense(width, dtype=self.dtype)(x))

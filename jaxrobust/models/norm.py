@@ -104,7 +104,9 @@ class BatchNorm(nn.BatchNorm):
       )
     if self.use_bias:
       bias = self.param("bias", self.bias_init, (channels,), self.param_dtype)
-    dtype = self.dtype or jnp.result_type(x, scale, bias)
+    dtype = self.dtype
+    if dtype is None:
+      dtype = jnp.result_type(x, scale, bias)
 
     values = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     if use_running_average:

@@ -94,7 +94,7 @@ def default_config() -> ml_collections.ConfigDict:
   config.eval.seed = 0  # of the test noise
   config.eval.gaussian_stds = (0.1, 0.2, 0.3)
   config.eval.alphas = (0.5, 1.0, 1.5, 2.0)
-  config.eval.flip_rates = (0.05, 0.126, 0.3)
+  config.eval.flip_rates = (0.02, 0.05, 0.126, 0.2, 0.3)
   return config
 
 

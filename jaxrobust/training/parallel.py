@@ -110,13 +110,15 @@ class Launcher:
       def axes(tree):
         return jax.tree.map(lambda sharded: 0 if sharded else None, tree)
 
-      return jax.pmap(
-        function,
-        axis_name=AXIS,
-        in_axes=axes(sharded_in),
-        out_axes=axes(sharded_out),
-        devices=self.devices,
-        donate_argnums=donate,
+      return self._bounded(
+        jax.pmap(
+          function,
+          axis_name=AXIS,
+          in_axes=axes(sharded_in),
+          out_axes=axes(sharded_out),
+          devices=self.devices,
+          donate_argnums=donate,
+        )
       )
 
     def specs(tree):
@@ -131,7 +133,18 @@ class Launcher:
       out_specs=specs(sharded_out),
       check_vma=False,
     )
-    return jax.jit(mapped, donate_argnums=donate)
+    return self._bounded(jax.jit(mapped, donate_argnums=donate))
+
+  def _bounded(self, mapped: Callable[..., Any]) -> Callable[..., Any]:
+    """Keeps one call at a time in flight on several CPU devices.
+
+    XLA's CPU client runs all devices on one pool with a thread per device. A
+    queue of calls fills the pool with devices that wait for each other's sums
+    in a collective, and the process hangs and is aborted.
+    """
+    if len(self.devices) == 1 or self.devices[0].platform != "cpu":
+      return mapped
+    return lambda *args: jax.block_until_ready(mapped(*args))
 
   def shard(self, batch: Any) -> Any:
     """Splits host arrays [B, ...] along their first axis over the devices."""

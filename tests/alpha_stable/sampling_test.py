@@ -159,6 +159,18 @@ def test_a_draw_depends_only_on_its_key(shape, beta):
   np.testing.assert_array_equal(single, mapped)
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.5])
+def test_a_draw_with_its_own_alpha_does_not_depend_on_the_devices(beta):
+  keys = jax.random.split(jax.random.key(1), 8)
+  alpha = jnp.asarray([0.5, 0.8, 1.0, 1.2, 1.5, 1.8, 1.95, 2.0])
+
+  def draw(key, alpha):
+    return sample(key, alpha, beta, 0.1, shape=(5, 3))
+
+  together = jax.jit(jax.vmap(draw))(keys, alpha)
+  np.testing.assert_array_equal(jax.pmap(draw)(keys, alpha), together)
+
+
 def test_traced_parameters_give_the_bits_of_known_ones():
   key = jax.random.key(2)
   traced = jax.jit(lambda a, c: sample(key, a, scale=c, shape=(64,)))(1.5, 0.3)
@@ -179,14 +191,16 @@ def test_parameters_broadcast_per_example():
 
 
 def test_gradients_flow_to_all_parameters():
-  def total(parameters):
+  @jax.jit
+  @jax.grad
+  def total_slope(parameters):
     alpha, beta, scale, loc = parameters
     draw = functools.partial(sample, jax.random.key(5), shape=(4,))
     s0 = draw(alpha, beta, scale, loc)
     return (s0 + draw(alpha, beta, scale, loc, parameterization="S1")).sum()
 
   for alpha in (0.7, 1.0, 2.0):
-    gradients = jax.grad(total)((alpha, 0.5, 2.0, 0.1))
+    gradients = total_slope((alpha, 0.5, 2.0, 0.1))
     assert np.isfinite(gradients).all()
     assert float(gradients[3]) == pytest.approx(8.0)
 

@@ -84,7 +84,7 @@ def test_what_ones_own_model_cannot_do_is_refused(own):
   name = f"{own}:Own"
   with pytest.raises(ValueError, match="no field mean"):
     models.build(name, num_classes=3, mean=(0.5,), std=(1.0,))
-  with pytest.raises(ValueError, match="no field dtype, got dtype=.bfloat16"):
+  with pytest.raises(ValueError, match="no field dtype"):
     models.build(name, num_classes=3, dtype="bfloat16")
 
 

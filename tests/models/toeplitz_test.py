@@ -1,4 +1,4 @@
-"""The convolution of one channel as one matrix product."""
+"""The convolution as one matrix product."""
 
 import flax.linen as nn
 import jax
@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrobust.models import conv_one_channel
+from jaxrobust.models import toeplitz_conv
 
 
 def _conv(padding, side, strides=1, **kwargs):
@@ -14,14 +14,16 @@ def _conv(padding, side, strides=1, **kwargs):
 
 
 @pytest.mark.parametrize(
-  ("padding", "side"),
-  [("SAME", 5), ("VALID", 3), ([(2, 1), (0, 3)], 4)],
+  ("channels", "padding", "side"),
+  [(1, "SAME", 5), (3, "VALID", 3), (2, [(2, 1), (0, 3)], 4)],
 )
-def test_values_and_gradients_equal_the_stock_convolution(padding, side):
+def test_values_and_gradients_equal_the_stock_convolution(
+  channels, padding, side
+):
   rng = np.random.default_rng(0)
-  x = jnp.asarray(rng.normal(size=(3, 9, 7, 1)), jnp.float32)
+  x = jnp.asarray(rng.normal(size=(3, 9, 7, channels)), jnp.float32)
   stock = _conv(padding, side)
-  ours = _conv(padding, side, conv_general_dilated=conv_one_channel)
+  ours = _conv(padding, side, conv_general_dilated=toeplitz_conv)
   variables = stock.init(jax.random.key(0), x)
 
   def loss_of(layer):
@@ -39,9 +41,9 @@ def test_values_and_gradients_equal_the_stock_convolution(padding, side):
   )
 
 
-def test_one_channel_is_a_matrix_product_on_a_cpu():
+def test_a_narrow_image_is_a_matrix_product_on_a_cpu():
   x = jnp.ones((1, 8, 8, 1))
-  layer = _conv("SAME", 3, conv_general_dilated=conv_one_channel)
+  layer = _conv("SAME", 3, conv_general_dilated=toeplitz_conv)
   program = str(
     jax.make_jaxpr(lambda x: layer.init_with_output(jax.random.key(0), x))(x)
   )
@@ -50,19 +52,19 @@ def test_one_channel_is_a_matrix_product_on_a_cpu():
 
 
 @pytest.mark.parametrize(
-  ("channels", "options"),
+  ("width", "options"),
   [
-    (3, {}),
-    (1, {"strides": 2}),
-    (1, {"kernel_dilation": 2}),
-    (1, {"input_dilation": 2, "padding": [(1, 1), (1, 1)]}),
+    (33, {}),
+    (8, {"strides": 2}),
+    (8, {"kernel_dilation": 2}),
+    (8, {"input_dilation": 2, "padding": [(1, 1), (1, 1)]}),
   ],
 )
-def test_other_convolutions_pass_through(channels, options):
-  x = jnp.ones((1, 8, 8, channels))
+def test_other_convolutions_pass_through(width, options):
+  x = jnp.ones((1, 8, width, 1))
   options = {"padding": "SAME", "side": 3, **options}
   stock = _conv(**options)
-  ours = _conv(conv_general_dilated=conv_one_channel, **options)
+  ours = _conv(conv_general_dilated=toeplitz_conv, **options)
   variables = stock.init(jax.random.key(0), x)
   np.testing.assert_array_equal(
     ours.apply(variables, x), stock.apply(variables, x)

@@ -1,0 +1,1 @@
+"""Reports: what result rows look like as figures."""
