@@ -1,4 +1,4 @@
-"""ResNet-18 on CIFAR-10, trained with alpha-stable noise.
+r"""ResNet-18 on CIFAR-10, trained with alpha-stable noise.
 
 Paper: arXiv 2311.10803: x + c X, clipped to [0, 1] before the normalisation, X
 standard alpha-stable with characteristic function exp(-|t|^alpha). Cauchy
@@ -9,18 +9,18 @@ common ones for this network.
 Data: CIFAR-10; `jaxrobust prepare cifar10` fetches it.
 Hardware: one GPU or a TPU. Time: TIME
 
-  python -m jaxrobust.main --config=configs/cifar_alpha_stable.py \\
+  python -m jaxrobust.main --config=configs/cifar_alpha_stable.py \
     --workdir=runs/cifar_alpha_stable
 
 On 2 CPU cores, the small network in place of ResNet-18:
 
-  python -m jaxrobust.main --config=configs/cifar_alpha_stable.py \\
-    --config.model.name=small_cnn --config.train.epochs=10 \\
+  python -m jaxrobust.main --config=configs/cifar_alpha_stable.py \
+    --config.model.name=small_cnn --config.train.epochs=10 \
     --config.train.batch_size=128 --workdir=runs/cifar_small
 
 Without a download, in seconds, on digits in the shape of CIFAR-10:
 
-  python -m jaxrobust.main --config=configs/cifar_alpha_stable.py:quick \\
+  python -m jaxrobust.main --config=configs/cifar_alpha_stable.py:quick \
     --workdir=runs/cifar_quick
 """
 

@@ -1,4 +1,4 @@
-"""A small network on scikit-learn's digits, trained with Cauchy noise.
+r"""A small network on scikit-learn's digits, trained with Cauchy noise.
 
 The first minute with jaxrobust: the data come with scikit-learn, so nothing is
 downloaded. 8x8 digits show that everything works; they prove no claim.
@@ -7,7 +7,7 @@ Paper: arXiv 2311.10803, x + c X with X standard alpha-stable, clipped to
 [0, 1]; Cauchy (alpha = 1) at flip rate P(|noise| > 0.5) = 0.126.
 Hardware: 2 CPU cores. Time: under a minute.
 
-  python -m jaxrobust.main --config=configs/digits_alpha_stable.py \\
+  python -m jaxrobust.main --config=configs/digits_alpha_stable.py \
     --workdir=runs/first
 """
 

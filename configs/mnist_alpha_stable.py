@@ -1,17 +1,17 @@
-"""A fully connected network on MNIST, trained with alpha-stable noise.
+r"""A fully connected network on MNIST, trained with alpha-stable noise.
 
-Paper: arXiv 2311.10803, section on training with alpha-stable noise: x + c X, clipped,
-X standard alpha-stable with characteristic function exp(-|t|^alpha). Cauchy
-(alpha = 1) at flip rate P(|noise| > 0.5) = 0.126, which is scale 0.1.
+Paper: arXiv 2311.10803: x + c X, clipped to [0, 1], X standard alpha-stable
+with characteristic function exp(-|t|^alpha). Cauchy (alpha = 1) at flip rate
+P(|noise| > 0.5) = 0.126, which is scale c = 0.1.
 Data: MNIST; `jaxrobust prepare mnist` fetches it.
 Hardware: 2 CPU cores. Time: TIME
 
-  python -m jaxrobust.main --config=configs/mnist_alpha_stable.py \\
+  python -m jaxrobust.main --config=configs/mnist_alpha_stable.py \
     --workdir=runs/mnist_alpha_stable
 
 Without a download, in seconds, on digits in the shape of MNIST:
 
-  python -m jaxrobust.main --config=configs/mnist_alpha_stable.py:quick \\
+  python -m jaxrobust.main --config=configs/mnist_alpha_stable.py:quick \
     --workdir=runs/mnist_alpha_stable_quick
 """
 

@@ -1,16 +1,17 @@
-"""A fully connected network on MNIST, trained with Gaussian noise.
+r"""A fully connected network on MNIST, trained with Gaussian noise.
 
-Paper: arXiv 2311.10803, the Gaussian baseline. Its strength is
-matched with Cauchy noise of scale 0.1 by the flip rate P(|noise| > 0.5) = 0.126.
+Paper: arXiv 2311.10803, the Gaussian baseline: x + std N(0, 1), clipped to
+[0, 1]. Its strength is matched with Cauchy noise of scale 0.1 by the flip rate
+P(|noise| > 0.5) = 0.126.
 Data: MNIST; `jaxrobust prepare mnist` fetches it.
 Hardware: 2 CPU cores. Time: TIME
 
-  python -m jaxrobust.main --config=configs/mnist_gaussian.py \\
+  python -m jaxrobust.main --config=configs/mnist_gaussian.py \
     --workdir=runs/mnist_gaussian
 
 Without a download, in seconds, on digits in the shape of MNIST:
 
-  python -m jaxrobust.main --config=configs/mnist_gaussian.py:quick \\
+  python -m jaxrobust.main --config=configs/mnist_gaussian.py:quick \
     --workdir=runs/mnist_gaussian_quick
 """
 

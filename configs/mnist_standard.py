@@ -1,15 +1,15 @@
-"""A fully connected network on MNIST, with no noise: the baseline.
+r"""A fully connected network on MNIST, with no noise: the baseline.
 
 Paper: arXiv 2311.10803, the rows trained on clean data.
 Data: MNIST; `jaxrobust prepare mnist` fetches it.
 Hardware: 2 CPU cores. Time: TIME
 
-  python -m jaxrobust.main --config=configs/mnist_standard.py \\
+  python -m jaxrobust.main --config=configs/mnist_standard.py \
     --workdir=runs/mnist_standard
 
 Without a download, in seconds, on digits in the shape of MNIST:
 
-  python -m jaxrobust.main --config=configs/mnist_standard.py:quick \\
+  python -m jaxrobust.main --config=configs/mnist_standard.py:quick \
     --workdir=runs/mnist_standard_quick
 """
 

@@ -1,6 +1,6 @@
-"""The command of record.
+r"""The command of record.
 
-  python -m jaxrobust.main --config=configs/mnist_alpha_stable.py \\
+  python -m jaxrobust.main --config=configs/mnist_alpha_stable.py \
     --workdir=runs/first
 
 Any field can be set behind the config, as --config.train.epochs=3; a config
@@ -12,8 +12,8 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
-import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
@@ -47,7 +47,7 @@ def _main(argv: list[str]) -> int:
   return shell.DONE
 
 
-def _parse(argv: list[str]) -> tuple[ml_collections.ConfigDict, str]:
+def _parse(argv: list[str]) -> tuple[Any, Any]:
   """The config and the folder, or a UsageError in one line."""
   values = flags.FlagValues()
   config_flags.DEFINE_config_file(

@@ -6,7 +6,11 @@ and larger the impulses. This package imports only jax, numpy and scipy.
 """
 
 from jaxrobust.alpha_stable.law import AlphaStable
-from jaxrobust.alpha_stable.sampling import from_uniforms, sample
+from jaxrobust.alpha_stable.sampling import (
+  Parameterization,
+  from_uniforms,
+  sample,
+)
 from jaxrobust.alpha_stable.strength import (
   flip_rate,
   geometric_power,
@@ -19,6 +23,7 @@ from jaxrobust.alpha_stable.uniforms import uniform_pair
 
 __all__ = [
   "AlphaStable",
+  "Parameterization",
   "flip_rate",
   "from_uniforms",
   "geometric_power",

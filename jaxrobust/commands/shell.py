@@ -58,7 +58,7 @@ def _fail(error: Exception | str, code: int) -> int:
 
 def use_compilation_cache() -> None:
   """Keeps compiled programs between runs, unless the user set a place."""
-  if jax.config.jax_compilation_cache_dir is None:
+  if jax.config.read("jax_compilation_cache_dir") is None:
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     place = pathlib.Path(cache).expanduser() / "jaxrobust" / "xla"
     jax.config.update("jax_compilation_cache_dir", str(place))

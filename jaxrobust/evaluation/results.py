@@ -63,10 +63,10 @@ class Results:
     """
     new = [row for row in rows if row not in self]
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer = csv.writer(buffer, lineterminator="\n")
     if not self._path.exists() or not self._path.stat().st_size:
-      writer.writeheader()
-    writer.writerows(new)
+      writer.writerow(COLUMNS)
+    writer.writerows([row[column] for column in COLUMNS] for row in new)
     with self._path.open("a", encoding="utf-8") as file:
       file.write(buffer.getvalue())
     self._keys.update(_key(row) for row in new)

@@ -80,7 +80,7 @@ def alpha_stable(
   flip_rate: float | None = None,
   geometric_power: float | None = None,
   gamma: float | None = None,
-  parameterization: str = "S0",
+  parameterization: stable.Parameterization = "S0",
   clip: bool | None = None,
   resample: str = "epoch",
   p_noisy: float = 1.0,
@@ -143,7 +143,7 @@ def alpha_stable(
     raise ValueError(
       f"{kind}={strength} with beta={beta}: defined for beta=0 only; use scale"
     )
-  indices = tuple(alphas) if alphas else (alpha,)
+  indices = (alpha,) if alpha is not None else alphas
   laws = [
     stable.AlphaStable(
       float(index),

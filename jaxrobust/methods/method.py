@@ -90,8 +90,9 @@ def build(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> Method:
   parts = {}
   for slot, table in SLOTS.items():
     field = f"config.method.{slot}"
-    function = lookup(table, config[slot].name, f"{field}.name")
-    given = chosen(config[slot], parameters(function), field)
+    section: Any = config[slot]
+    function = lookup(table, section.name, f"{field}.name")
+    given = chosen(section, parameters(function), field)
     positional = (shape,) if slot == "input" else ()
     try:
       parts[slot] = function(*positional, **given)

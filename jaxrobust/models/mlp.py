@@ -19,7 +19,7 @@ class Mlp(base.Model):
     hidden: the layers' widths; the last is the width of the features. ()
       makes a linear classifier, whose features are the input.
 
-  Reference: L. Yuan et al., Robustness Enhancement in Neural Networks with
+  Reference: X. Yuan et al., Robustness Enhancement in Neural Networks with
   Alpha-Stable Training Noise, arXiv:2311.10803.
   """
 

@@ -45,7 +45,7 @@ class Checkpoints:
     import orbax.checkpoint as ocp
 
     policies = ocp.checkpoint_managers
-    keep = [policies.LatestN(keep_last)]
+    keep: list[Any] = [policies.LatestN(keep_last)]
     if keep_best:
       keep.append(
         policies.BestN(
@@ -186,14 +186,11 @@ def _accuracy(metrics: dict[str, float]) -> float:
 
 def _plain(state: State) -> dict[str, Any]:
   """The state as a dictionary of plain arrays."""
-  fields = {
-    f.name: getattr(state, f.name) for f in dataclasses.fields(state)
-  }
-  return {**fields, "key": jax.random.key_data(state.key)}
+  return {**vars(state), "key": jax.random.key_data(state.key)}
 
 
 def _checksums(tree: Any) -> dict[str, int]:
   return {
-    jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(leaf))
+    jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(leaf).data)
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
   }

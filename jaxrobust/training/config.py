@@ -1,5 +1,6 @@
 """The config of a run: its fields, its `:quick` variant and its checks."""
 
+import itertools
 import json
 import math
 import pathlib
@@ -8,13 +9,14 @@ from typing import Any
 import ml_collections
 
 from jaxrobust import data, methods, models
+from jaxrobust.methods import method
 
 LAUNCHERS = ("pmap", "shard_map")
 DTYPES = ("float32", "bfloat16")
 
 
 class ConfigError(ValueError):
-  """A config that cannot run: one line naming field, value and what is allowed."""
+  """A config that cannot run: field, value and what is allowed, in one line."""
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -55,7 +57,7 @@ def default_config() -> ml_collections.ConfigDict:
   fields: dict[str, tuple[Any, Any]] = {}
   for name in models.MODELS:
     fields.update(models.options(name))
-  config.model.update(methods.method.placeholders(fields))
+  config.model.update(method.placeholders(fields))
 
   config.method = methods.preset("standard")
 
@@ -189,7 +191,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
   )
   boundaries = tuple(config.schedule.boundaries)
   if config.schedule.name == "multistep":
-    rising = all(a < b for a, b in zip(boundaries, boundaries[1:]))
+    rising = all(a < b for a, b in itertools.pairwise(boundaries))
     _check(
       bool(boundaries) and rising and boundaries[0] > warmup,
       "schedule.boundaries",
@@ -292,9 +294,7 @@ def _validate_eval(config: ml_collections.ConfigDict) -> None:
   alphas = tuple(config.eval.alphas)
   _check(all(0 < a <= 2 for a in alphas), "eval.alphas", alphas, "in (0, 2]")
   rates = tuple(config.eval.flip_rates)
-  _check(
-    all(0 < r < 1 for r in rates), "eval.flip_rates", rates, "in (0, 1)"
-  )
+  _check(all(0 < r < 1 for r in rates), "eval.flip_rates", rates, "in (0, 1)")
 
 
 def _check(holds: bool, field: str, value: Any, allowed: str) -> None:
@@ -303,8 +303,10 @@ def _check(holds: bool, field: str, value: Any, allowed: str) -> None:
 
 
 def _value(config: ml_collections.ConfigDict, field: str) -> Any:
-  section, _, name = field.rpartition(".")
-  return config[section][name] if section else config[name]
+  value: Any = config
+  for name in field.split("."):
+    value = value[name]
+  return value
 
 
 def _at_least(
@@ -358,9 +360,7 @@ def load(path: pathlib.Path) -> ml_collections.ConfigDict:
   return config
 
 
-def _fill(
-  config: ml_collections.ConfigDict, saved: dict[str, Any], where: str
-) -> None:
+def _fill(config: Any, saved: dict[str, Any], where: str) -> None:
   for key, value in saved.items():
     if key not in config:
       raise ConfigError(f"{where}.{key}: unknown to this version of jaxrobust")

@@ -131,8 +131,7 @@ def evaluate(
     checkpoints.close()
   if restored is None:
     raise ConfigError(
-      f"{workdir}: no checkpoint for config.eval.select="
-      f"{config.eval.select!r}"
+      f"{workdir}: no checkpoint for config.eval.select={config.eval.select!r}"
     )
   judge = Judge(config, model, method, dataset, launcher, data.Tag.TEST)
   variables = launcher.replicate(restored.state.variables())

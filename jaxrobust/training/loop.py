@@ -132,16 +132,16 @@ def _train(
   schedule = state_lib.learning_rate_schedule(config, steps_per_epoch)
   optimizer = state_lib.make_optimizer(config, schedule)
   step_fn = launcher.map(
-    make_train_step(
-      config, model, method, optimizer, schedule, parallel.AXIS
-    ),
+    make_train_step(config, model, method, optimizer, schedule, parallel.AXIS),
     sharded_in=(False, True, False),
     sharded_out=(False, False),
     donate=(0,),
   )
-  judge = validation_set and Judge(
-    config, model, method, validation_set, launcher, data.Tag.VALIDATION
-  )
+  judge = None
+  if validation_set is not None:
+    judge = Judge(
+      config, model, method, validation_set, launcher, data.Tag.VALIDATION
+    )
 
   # ---- State: from a checkpoint, or new -------------------------------------
   state = state_lib.create_state(
@@ -189,7 +189,7 @@ def _train(
       if not ends_epoch:
         continue
       accuracy = None
-      if judge:
+      if judge is not None:
         summary = evaluation.summarise(judge(state.variables(), CLEAN))
         writer.write(step, {f"validation/{k}": v for k, v in summary.items()})
         accuracy = summary["accuracy"]

@@ -27,10 +27,12 @@ def use_all_cores() -> None:
   XLA's CPU backend runs one partition per device; several are up to 2.4 times
   as fast as one. Accelerators are not affected.
   """
-  cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (
-    os.cpu_count() or 1
+  cores = (
+    len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity")
+    else (os.cpu_count() or 1)
   )
-  if jax.config.jax_num_cpu_devices <= 0:
+  if jax.config.read("jax_num_cpu_devices") <= 0:
     try:
       jax.config.update("jax_num_cpu_devices", cores)
     except RuntimeError:
@@ -38,7 +40,7 @@ def use_all_cores() -> None:
       return
 
 
-def choose_devices(config: ml_collections.ConfigDict) -> list[jax.Device]:
+def choose_devices(config: ml_collections.ConfigDict) -> list[Any]:
   """The devices of a run.
 
   Args:
@@ -81,7 +83,7 @@ class Launcher:
     devices: The devices.
   """
 
-  def __init__(self, name: str, devices: list[jax.Device]):
+  def __init__(self, name: str, devices: list[Any]):
     self.name = name
     self.devices = devices
     self._mesh = Mesh(np.asarray(devices), (AXIS,))
@@ -107,6 +109,7 @@ class Launcher:
       The mapped function; sharded arguments come from `shard`.
     """
     if self.name == "pmap":
+
       def axes(tree):
         return jax.tree.map(lambda sharded: 0 if sharded else None, tree)
 
@@ -150,13 +153,12 @@ class Launcher:
     """Splits host arrays [B, ...] along their first axis over the devices."""
     count = len(self.devices)
     if self.name == "pmap":
-      return jax.tree.map(
-        lambda x: x.reshape((count, -1, *x.shape[1:])), batch
-      )
+      return jax.tree.map(lambda x: x.reshape((count, -1, *x.shape[1:])), batch)
     return jax.device_put(batch, NamedSharding(self._mesh, P(AXIS)))
 
   def gather(self, outputs: Any) -> Any:
     """Brings sharded outputs to the host as arrays [B, ...]."""
+
     def whole(x):
       x = np.asarray(x)
       return x.reshape((-1, *x.shape[2:])) if self.name == "pmap" else x

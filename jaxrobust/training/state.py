@@ -2,18 +2,17 @@
 
 from typing import Any
 
-import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import ml_collections
 import optax
+from flax import struct
 
 from jaxrobust import data
 
 
-@flax.struct.dataclass
-class State:
+class State(struct.PyTreeNode):
   """Everything that a checkpoint holds beside the data position.
 
   Attributes:
@@ -92,9 +91,7 @@ def make_optimizer(
   if c.clip_norm:
     parts.append(optax.clip_by_global_norm(c.clip_norm))
   if c.name == "adamw":
-    parts.append(
-      optax.adamw(schedule, weight_decay=c.weight_decay, mask=mask)
-    )
+    parts.append(optax.adamw(schedule, weight_decay=c.weight_decay, mask=mask))
     return optax.chain(*parts)
   if c.weight_decay:
     parts.append(optax.add_decayed_weights(c.weight_decay, mask))

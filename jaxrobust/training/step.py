@@ -6,7 +6,6 @@ only, so how the step is mapped over devices is not its business.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import flax.linen as nn
 import jax

@@ -98,7 +98,9 @@ def test_the_step_is_traced_once(tiny_config, tmp_path, monkeypatch):
   assert jaxrobust.train(tiny_config, tmp_path).finished
 
 
-def test_a_finished_run_is_not_trained_again(tiny_config, tmp_path, monkeypatch):
+def test_a_finished_run_is_not_trained_again(
+  tiny_config, tmp_path, monkeypatch
+):
   first = jaxrobust.train(tiny_config, tmp_path)
   monkeypatch.setattr(
     evaluation.suite, "summarise", lambda _: pytest.fail("judged again")
@@ -125,7 +127,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tiny_config, tmp_path):
   tiny_config.train.epochs = 3
   tiny_config.optimizer.learning_rate = 1e30
   tiny_config.train.log_every = 100
-  with pytest.raises(loop.NonFiniteLoss, match="at step [23]") as caught:
+  with pytest.raises(loop.NonFiniteLoss, match=r"at step [23]") as caught:
     jaxrobust.train(tiny_config, tmp_path / "bad")
   assert "none was saved yet" in str(caught.value)
   assert not list((tmp_path / "bad" / "checkpoints").glob("[0-9]*"))

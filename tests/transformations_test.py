@@ -1,0 +1,324 @@
+"""Every public pure function, under every transformation, from one table.
+
+A row names a public function and gives it example arguments with a leading
+axis of two examples. Each row is run with and without jit, on and off the
+device and under pmap; vmap must equal a loop, gradients must equal numerical
+ones where the function is smooth, outputs must be finite, and two calls with
+the same shapes must trace once. A public function without a row is an error:
+add one to ROWS, or an entry to HOST_SIDE with the reason.
+"""
+
+import dataclasses
+import functools
+import importlib
+import importlib.util
+import inspect
+import types
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl.testing import parameterized
+from jax.test_util import check_grads
+
+from jaxrobust import alpha_stable, data, methods, models
+
+# The packages whose public functions need rows, those of later versions too.
+PACKAGES = (
+  "alpha_stable",
+  "moments",
+  "centroids",
+  "inverse_scale",
+  "attacks",
+  "corruptions",
+  "data",
+  "models",
+  "evaluation",
+)
+
+_MODULE = "a linen module, called through apply"
+_FILES = "reads or writes files"
+_HOST = "works on host values before or after the accelerator does"
+HOST_SIDE = {
+  "alpha_stable.AlphaStable": "a constructor; its methods have rows",
+  "data.DataError": "an exception",
+  "data.Dataset": _HOST,
+  "data.Draw": "a constructor; its call is example_keys",
+  "data.Loader": _HOST,
+  "data.OnDemandDataset": _FILES,
+  "data.Split": _HOST,
+  "data.Tag": "an enumeration",
+  "data.load": _FILES,
+  "data.parse_split": _HOST,
+  "data.prepare": _FILES,
+  "evaluation.Perturbation": _HOST,
+  "evaluation.Results": _FILES,
+  "evaluation.Subject": _HOST,
+  "evaluation.accuracy_table": _HOST,
+  "evaluation.expected_calibration_error": _HOST,
+  "evaluation.grid": _HOST,
+  "evaluation.make_predict_step": "a builder; its result has tests of its own",
+  "evaluation.read_rows": _FILES,
+  "evaluation.run": _FILES,
+  "evaluation.summarise": _HOST,
+  "evaluation.wilson_interval": _HOST,
+  "models.BatchNorm": _MODULE,
+  "models.Model": _MODULE,
+  "models.Normalize": _MODULE,
+  "models.Outputs": "a tuple",
+  "models.build": _HOST,
+  "models.check_input": _HOST,
+  "models.norm_layer": "makes linen modules",
+  "models.options": _HOST,
+  "models.quick_options": _HOST,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """One public function and what it is tried on.
+
+  Attributes:
+    name: "package.function", "package.Class.method", or "methods.TABLE.part".
+    arguments: Arrays (or pytrees of them) with a leading axis of two examples.
+    options: Keyword arguments that are not arrays.
+    smooth: Positions of the arguments that gradients are checked in.
+  """
+
+  name: str
+  arguments: tuple[Any, ...]
+  options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  smooth: tuple[int, ...] = ()
+
+  @property
+  def function(self) -> Callable[..., Any]:
+    """The function of one example; keys come out as numbers."""
+    called = _resolve(self.name, self.options)
+
+    def function(*arguments):
+      return jax.tree.map(_key_data, called(*arguments))
+
+    return function
+
+  def example(self, position: int) -> tuple[Any, ...]:
+    """The arguments of one of the two examples."""
+    return jax.tree.map(lambda x: x[position], self.arguments)
+
+
+def _resolve(name: str, options: Mapping[str, Any]) -> Callable[..., Any]:
+  package, *path = name.split(".")
+  if package == "methods":
+    return _part(*path, options)
+  found = importlib.import_module(f"jaxrobust.{package}")
+  for attribute in path:
+    found = getattr(found, attribute)
+  return functools.partial(found, **options)
+
+
+def _part(table, name, options):
+  """An input or an objective as a function of arrays alone."""
+  build = getattr(methods, table)[name]
+  if table == "INPUTS":
+    part = build((4, 4, 1), **options)
+    return lambda key, index, step, inputs: part(
+      data.Draw(key, index, step), inputs, {}
+    )
+  part = build(**options)
+  return lambda logits, features, labels: part(
+    models.Outputs(logits, features), {"labels": labels}, {}
+  )
+
+
+def _key_data(leaf):
+  if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    return jax.random.key_data(leaf)
+  return leaf
+
+
+_RNG = np.random.default_rng(0)
+_F = functools.partial(np.asarray, dtype=np.float32)
+_KEY = jax.random.split(jax.random.key(0), 2)
+_KEYS = jax.random.split(jax.random.key(1), (2, 3))
+_INDEX = np.asarray([[0, 5, -1], [2, 1, 0]], np.int32)
+_STEP = np.asarray([4, 5], np.int32)
+_IMAGES = _RNG.uniform(0.1, 0.9, (2, 3, 4, 4, 1)).astype(np.float32)
+_LOGITS = _RNG.normal(size=(2, 3, 5)).astype(np.float32)
+_LABELS = np.asarray([[0, 4, 2], [1, 1, 3]], np.int32)
+_ALPHA, _SCALE, _RATE = _F([1.5, 0.8]), _F([0.2, 0.1]), _F([0.3, 0.1])
+_LAW = alpha_stable.AlphaStable(_ALPHA, _F([0.5, 0]), _SCALE, _F([0, 1]))
+_DRAWN = (_KEYS[:, 0], _INDEX, _STEP, _IMAGES)
+_SHAPE = {"shape": (3,)}
+_POOLED = (_RNG.normal(size=(2, 1, 4, 4, 2)).astype(np.float32),)
+
+ROWS = (
+  Row(
+    "alpha_stable.sample",
+    (_KEY, _ALPHA, _F([0.5, -0.5]), _SCALE, _F([0, 1])),
+    _SHAPE,
+    smooth=(1, 2, 3, 4),
+  ),
+  Row("alpha_stable.AlphaStable.sample", (_LAW, _KEY), _SHAPE, smooth=(0,)),
+  Row(
+    "alpha_stable.from_uniforms",
+    (_F([0.3, 0.6]), _F([0.7, 0.2]), _ALPHA, _F([0.5, -0.5])),
+    smooth=(0, 1, 2, 3),
+  ),
+  Row("alpha_stable.uniform_pair", (_KEY,), _SHAPE),
+  Row("alpha_stable.flip_rate", (_ALPHA, _SCALE), smooth=(0, 1)),
+  Row("alpha_stable.geometric_power", (_ALPHA, _SCALE), smooth=(0, 1)),
+  *(
+    Row(f"alpha_stable.{name}", (_ALPHA, strength), smooth=(0, 1))
+    for kind, strength in (
+      ("dispersion", _SCALE),
+      ("flip_rate", _RATE),
+      ("geometric_power", _SCALE),
+    )
+    for name in (f"scale_from_{kind}", f"AlphaStable.from_{kind}")
+  ),
+  Row("alpha_stable.scale_from_std", (_SCALE,), smooth=(0,)),
+  Row("alpha_stable.AlphaStable.from_std", (_SCALE,), smooth=(0,)),
+  Row("data.as_float", (np.asarray([[0, 255], [7, 8]], np.uint8),)),
+  Row("data.example_keys", (_KEY, np.int32([4, 6]), _INDEX, _STEP)),
+  Row("data.random_crop", (_KEYS, _IMAGES), {"padding": 2}, smooth=(1,)),
+  Row("data.random_flip", (_KEYS, _IMAGES), smooth=(1,)),
+  Row("evaluation.judge", (_LOGITS, _LABELS)),
+  Row("models.max_pool", _POOLED, {"window": (2, 2)}, smooth=(0,)),
+  Row("models.avg_pool", _POOLED, {"window": (2, 3)}, smooth=(0,)),
+  Row("models.global_avg_pool", _POOLED, smooth=(0,)),
+  Row("methods.INPUTS.clean", _DRAWN, smooth=(3,)),
+  Row("methods.INPUTS.gaussian", _DRAWN, {"std": 0.1, "p_noisy": 0.5}),
+  Row(
+    "methods.INPUTS.alpha_stable",
+    _DRAWN,
+    {"alphas": (0.8, 1.5), "flip_rate": 0.1, "resample": "once"},
+  ),
+  Row(
+    "methods.OBJECTIVES.cross_entropy",
+    (_LOGITS, _LOGITS, _LABELS),
+    {"label_smoothing": 0.1},
+    smooth=(0,),
+  ),
+)
+
+
+def public_functions(package: types.ModuleType) -> Iterator[str]:
+  """The names of a package's public callables, methods of pytrees included."""
+  short = package.__name__.removeprefix("jaxrobust.")
+  names = getattr(package, "__all__", None) or [
+    name
+    for name, value in vars(package).items()
+    if not name.startswith("_") and not inspect.ismodule(value)
+  ]
+  for name in sorted(names):
+    value = getattr(package, name)
+    if inspect.isfunction(value) or hasattr(value, "__wrapped__"):
+      yield f"{short}.{name}"
+    elif inspect.isclass(value):
+      yield f"{short}.{name}"
+      if hasattr(value, "tree_unflatten"):
+        yield from (
+          f"{short}.{name}.{method}"
+          for method in vars(value)
+          if not method.startswith(("_", "tree_"))
+          and callable(getattr(value, method))
+        )
+
+
+def without_row(package: types.ModuleType) -> list[str]:
+  """The public callables that have neither a row nor a reason."""
+  covered = {row.name for row in ROWS} | set(HOST_SIDE)
+  return [name for name in public_functions(package) if name not in covered]
+
+
+def _finite(tree) -> bool:
+  return all(np.isfinite(np.asarray(x)).all() for x in jax.tree.leaves(tree))
+
+
+_named = parameterized.named_parameters(
+  *((row.name.replace(".", "_"), row) for row in ROWS)
+)
+
+
+class TransformationsTest(chex.TestCase):
+  @chex.all_variants
+  @_named
+  def test_every_variant_gives_the_same_finite_values(self, row):
+    arguments = row.example(0)
+    expected = jax.jit(row.function)(*arguments)
+    got = self.variant(n_devices=2)(row.function)(*arguments)
+    assert _finite(got)
+    chex.assert_trees_all_close(got, expected, rtol=2e-5, atol=1e-6)
+
+  @_named
+  def test_vmap_equals_a_loop_and_two_calls_trace_once(self, row):
+    chex.clear_trace_counter()
+    one = jax.jit(chex.assert_max_traces(row.function, 1))
+    loop = [one(*row.example(i)) for i in range(2)]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *loop)
+    together = jax.jit(jax.vmap(row.function))(*row.arguments)
+    assert jax.tree.leaves(together)
+    chex.assert_trees_all_close(together, stacked, rtol=2e-5, atol=1e-6)
+
+  @parameterized.named_parameters(
+    *((row.name.replace(".", "_"), row) for row in ROWS if row.smooth)
+  )
+  def test_gradients_equal_numerical_ones(self, row):
+    arguments = list(row.example(0))
+
+    @jax.jit
+    def function(*smooth):
+      for position, value in zip(row.smooth, smooth, strict=True):
+        arguments[position] = value
+      return jax.tree.leaves(row.function(*arguments))
+
+    check_grads(
+      function,
+      [arguments[position] for position in row.smooth],
+      order=1,
+      modes=("fwd", "rev"),
+      eps=2e-3,
+      rtol=2e-2,
+      atol=2e-2,
+    )
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", PACKAGES)
+def test_every_public_function_has_a_row(name):
+  if importlib.util.find_spec(f"jaxrobust.{name}") is None:
+    pytest.skip(f"there is no jaxrobust.{name} yet")
+  package = importlib.import_module(f"jaxrobust.{name}")
+  assert list(public_functions(package))
+  assert without_row(package) == []
+
+
+@pytest.mark.parametrize("table", ["INPUTS", "OBJECTIVES"])
+def test_every_part_of_a_method_has_a_row(table):
+  names = {f"methods.{table}.{name}" for name in getattr(methods, table)}
+  assert names <= {row.name for row in ROWS}
+
+
+def test_every_reason_is_about_something_that_is_there():
+  for name in HOST_SIDE:
+    _resolve(name, {})
+
+
+@pytest.mark.parametrize("declared", [False, True])
+def test_a_new_public_function_without_a_row_fails(declared):
+  package = types.ModuleType("jaxrobust.alpha_stable")
+  vars(package).update(vars(alpha_stable))
+  if not declared:
+    del package.__all__
+  assert without_row(package) == []
+  package.brand_new = jax.jit(lambda x: x)
+  package.plainly_new = lambda x: x
+  if declared:
+    package.__all__ = [*package.__all__, "brand_new", "plainly_new"]
+  assert without_row(package) == [
+    "alpha_stable.brand_new",
+    "alpha_stable.plainly_new",
+  ]
