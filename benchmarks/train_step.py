@@ -317,7 +317,6 @@ def make_jax_step(name: str, devices):
 
   def step(state, batch):
     params, batch_stats, opt_state = state
-    count = jax.lax.psum(batch["mask"].sum(), axis)
 
     def loss_of(params):
       outputs, changed = model.apply(
@@ -330,16 +329,21 @@ def make_jax_step(name: str, devices):
       losses = optax.softmax_cross_entropy_with_integer_labels(
         outputs.logits, batch["labels"]
       )
-      loss = jnp.sum(losses * batch["mask"]) / count
-      return loss, changed.get("batch_stats", {})
+      total = jnp.sum(losses * batch["mask"])
+      return total, changed.get("batch_stats", {})
 
-    (loss, batch_stats), grads = jax.value_and_grad(loss_of, has_aux=True)(
+    # One collective for all sums: a device that waits in a collective holds a
+    # thread, of which a CPU has few.
+    (total, batch_stats), grads = jax.value_and_grad(loss_of, has_aux=True)(
       params
     )
-    grads = jax.lax.psum(grads, axis)
+    total, count, grads = jax.lax.psum(
+      (total, batch["mask"].sum(), grads), axis
+    )
+    grads = jax.tree.map(lambda g: g / count, grads)
     updates, opt_state = optimizer.update(grads, opt_state, params)
     params = optax.apply_updates(params, updates)
-    return (params, batch_stats, opt_state), jax.lax.psum(loss, axis)
+    return (params, batch_stats, opt_state), total / count
 
   variables = jax.jit(model.init)(jax.random.key(0), inputs[:1])
   params = variables["params"]

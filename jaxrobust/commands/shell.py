@@ -44,7 +44,7 @@ def guard(command: Callable[[], int]) -> int:
   except _WRONG_PATH as error:
     reason = f"{error.filename}: {error.strerror}" if error.filename else error
     return _fail(reason, WRONG_USE)
-  except (training.NonFiniteLoss, CheckpointError) as error:
+  except (training.NonFiniteLoss, CheckpointError, OSError) as error:
     return _fail(error, FAILED)
   except KeyboardInterrupt:
     print("interrupted; the same command resumes", file=sys.stderr)
@@ -58,7 +58,8 @@ def _fail(error: Exception | str, code: int) -> int:
 
 def use_compilation_cache() -> None:
   """Keeps compiled programs between runs, unless the user set a place."""
-  if jax.config.read("jax_compilation_cache_dir") is None:
+  settings: Any = jax.config
+  if settings.jax_compilation_cache_dir is None:
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     place = pathlib.Path(cache).expanduser() / "jaxrobust" / "xla"
     jax.config.update("jax_compilation_cache_dir", str(place))

@@ -215,9 +215,9 @@ def _train(
 def _begin_or_resume(
   config: ml_collections.ConfigDict, workdir: pathlib.Path
 ) -> None:
-  """Writes the run's papers, or checks that this is the run that was begun."""
+  """Writes the run's papers; refuses to go on with checkpoints of another."""
   path = workdir / "config.json"
-  if path.exists():
+  if any((workdir / "checkpoints").glob("[0-9]*")):
     begun = _numbers(config_lib.load(path))
     for field, value in _numbers(config).items():
       if begun.get(field) != value:

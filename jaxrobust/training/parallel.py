@@ -27,17 +27,22 @@ def use_all_cores() -> None:
   XLA's CPU backend runs one partition per device; several are up to 2.4 times
   as fast as one. Accelerators are not affected.
   """
-  cores = (
-    len(os.sched_getaffinity(0))
-    if hasattr(os, "sched_getaffinity")
-    else (os.cpu_count() or 1)
+  settings: Any = jax.config
+  chosen_by_user = (
+    settings.jax_num_cpu_devices > 0
+    or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
   )
-  if jax.config.read("jax_num_cpu_devices") <= 0:
-    try:
-      jax.config.update("jax_num_cpu_devices", cores)
-    except RuntimeError:
-      # JAX is in use already: its devices are what there is.
-      return
+  if chosen_by_user:
+    return
+  if hasattr(os, "sched_getaffinity"):
+    cores = len(os.sched_getaffinity(0))
+  else:
+    cores = os.cpu_count() or 1
+  try:
+    jax.config.update("jax_num_cpu_devices", cores)
+  except RuntimeError:
+    # JAX is in use already: its devices are what there is.
+    return
 
 
 def choose_devices(config: ml_collections.ConfigDict) -> list[Any]:

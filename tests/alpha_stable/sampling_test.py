@@ -40,6 +40,7 @@ def pair():
   return uniform_pair(jax.random.key(3), (200_000,))
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, -1.0])
 @pytest.mark.parametrize(
   "alpha", [0.3, 0.5, 0.8, 0.99, 1.0, 1.005, 1.2, 1.5, 1.8, 1.95, 2.0]
@@ -77,6 +78,7 @@ _EDGES_W = (_ULP, 0.5, 1 - 3 * _ULP, 1 - _ULP)
 _ALPHAS = (0.1, 0.3, 0.5, 0.8, 0.999999, 1.0, 1.0000001, 1.2, 1.5, 1.99, 2.0)
 
 
+@pytest.mark.quick
 def test_extreme_uniforms_give_finite_values_and_gradients():
   edges = itertools.product(_EDGES_U, _EDGES_W, _ALPHAS, (0.0, 0.5, 1.0, -1.0))
   u, w, alpha, beta = np.asarray(list(edges), np.float32).T
@@ -147,6 +149,7 @@ def test_every_uniform_and_parameter_gives_a_finite_variate(u, w, alpha, beta):
   assert math.isfinite(_symmetric(*uniforms, alpha))
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("beta", [0.0, 0.5])
 @pytest.mark.parametrize("shape", [(), (5, 3)])
 def test_a_draw_depends_only_on_its_key(shape, beta):

@@ -1,18 +1,44 @@
 """Wrong use is one line that names what is wrong, exit code 2, no traceback."""
 
+import dataclasses
+import pathlib
+
 import pytest
 
 import jaxrobust.main
+from jaxrobust import commands
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+  """How a command ended."""
+
+  code: int
+  out: str
+  err: str
 
 
 @pytest.fixture
-def train(command, config_file, tmp_path):
+def command(capsys):
+  """Runs `jaxrobust WORDS...` in this process."""
+
+  def run(*words):
+    code = commands.main([str(word) for word in words])
+    return Ended(code, *capsys.readouterr())
+
+  return run
+
+
+@pytest.fixture
+def train(command, tmp_path):
   """Runs `jaxrobust train` on the digits with some more words."""
 
   def run(*words):
     return command(
       "train",
-      f"--config={config_file('digits_alpha_stable')}:quick",
+      f"--config={CONFIGS}/digits_alpha_stable.py:quick",
       f"--workdir={tmp_path / 'run'}",
       *words,
     )
@@ -100,8 +126,8 @@ def test_an_error_in_a_config_file_is_one_line(
   assert_wrong_use(ended, *words)
 
 
-def test_missing_flags_are_named(command, config_file):
-  path = config_file("digits_alpha_stable")
+def test_missing_flags_are_named(command):
+  path = CONFIGS / "digits_alpha_stable.py"
   assert_wrong_use(command("train", f"--config={path}"), "--workdir")
   assert_wrong_use(command("train", "--workdir=x"), "--config")
   assert_wrong_use(command("train", "--workdir"), "workdir")
@@ -131,11 +157,11 @@ def test_a_wrong_verb_or_argument_is_one_line(command, words, named):
 
 
 def test_a_missing_data_set_names_the_command_that_prepares_it(
-  command, config_file, tmp_path
+  command, tmp_path
 ):
   ended = command(
     "train",
-    f"--config={config_file('mnist_standard')}",
+    f"--config={CONFIGS}/mnist_standard.py",
     f"--workdir={tmp_path / 'run'}",
     f"--config.data.data_dir={tmp_path}",
   )

@@ -5,11 +5,10 @@ import pathlib
 import pytest
 
 import jaxrobust.main
-from jaxrobust import evaluation, training
+from jaxrobust import commands, evaluation, training
 
-CONFIGS = sorted(
-  (pathlib.Path(__file__).parents[2] / "configs").glob("[a-z]*.py")
-)
+FOLDER = pathlib.Path(__file__).parents[2] / "configs"
+CONFIGS = sorted(FOLDER.glob("[a-z]*.py"))
 
 
 @pytest.mark.quick
@@ -42,27 +41,22 @@ def test_configs_were_found():
   assert len(CONFIGS) >= 5
 
 
-def test_evaluate_adds_the_rows_that_are_not_there(
-  command, config_file, tmp_path
-):
-  path = config_file("digits_alpha_stable")
-  words = [f"--config={path}:quick", f"--workdir={tmp_path}"]
-  assert command("train", *words, "--config.train.devices=2").code == 0
-  before = (tmp_path / "results.csv").read_text()
+def test_evaluate_adds_the_rows_that_are_not_there(tmp_path, capsys):
+  path = tmp_path / "results.csv"
+  workdir = f"--workdir={tmp_path}"
+  digits = f"--config={FOLDER}/digits_alpha_stable.py:quick"
+  words = [digits, workdir, "--config.train.devices=2"]
+  assert commands.main(["train", *words]) == 0
+  before = path.read_text()
 
-  again = command("evaluate", f"--workdir={tmp_path}")
-  assert again.code == 0
-  assert (tmp_path / "results.csv").read_text() == before
-  assert "clean" in again.out
+  capsys.readouterr()
+  assert commands.main(["evaluate", workdir]) == 0
+  assert path.read_text() == before
+  assert "clean" in capsys.readouterr().out
 
-  best = command(
-    "evaluate",
-    f"--workdir={tmp_path}",
-    "--split=test[128:200]",
-    "--select=best",
-  )
-  assert best.code == 0
-  after = (tmp_path / "results.csv").read_text()
-  assert after.startswith(before)
-  splits = {r["split"] for r in evaluation.read_rows(tmp_path / "results.csv")}
-  assert splits == {"test[:128]", "test[128:200]"}
+  words = [workdir, "--split=test[128:200]", "--select=best"]
+  assert commands.main(["evaluate", *words]) == 0
+  assert path.read_text().startswith(before)
+  rows = evaluation.read_rows(path)
+  assert {r["split"] for r in rows} == {"test[:128]", "test[128:200]"}
+  assert {r["n_examples"] for r in rows} == {128, 72}

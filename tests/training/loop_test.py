@@ -230,3 +230,15 @@ def test_a_folder_of_damaged_checkpoints_is_not_begun_anew(
     pytest.raises(checkpoints.CheckpointError),
   ):
     jaxrobust.train(tiny_config, tmp_path)
+
+
+def test_a_folder_where_nothing_was_trained_takes_another_config(
+  tiny_config, tmp_path
+):
+  tiny_config.data.source = "npz"
+  tiny_config.data.path = str(tmp_path / "absent.npz")
+  with pytest.raises(jaxrobust.data.DataError):
+    jaxrobust.train(tiny_config, tmp_path / "run")
+  tiny_config.data.source = "digits"
+  tiny_config.train.epochs = 1
+  assert jaxrobust.train(tiny_config, tmp_path / "run").finished

@@ -87,6 +87,7 @@ def test_pmap_and_shard_map_give_the_same_bits(config, model, devices):
   )
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("devices", [2, 4, 8])
 def test_noise_is_bit_identical_on_any_number_of_devices(config, devices):
   method = methods.build(config.method, (8, 8, 1))
@@ -104,6 +105,7 @@ def test_noise_is_bit_identical_on_any_number_of_devices(config, devices):
   np.testing.assert_array_equal(noisy(1), noisy(devices))
 
 
+@pytest.mark.quick
 def test_padding_does_not_count(config, model):
   padded = make_batch()
   rows = {k: v[:REAL] for k, v in padded.items()}
@@ -114,6 +116,7 @@ def test_padding_does_not_count(config, model):
   chex.assert_trees_all_close(state, cut_state, rtol=2e-5, atol=1e-6)
 
 
+@pytest.mark.quick
 def test_the_loss_is_the_mean_over_the_real_examples(config, model):
   """An oracle that shares no code with the step's masking or mapping."""
   config.augment.crop_padding, config.augment.flip = 0, False

@@ -1,0 +1,38 @@
+"""Objectives equal their formulas, one value per example."""
+
+import numpy as np
+import pytest
+from scipy import special
+
+from jaxrobust import methods, models
+
+LOGITS = np.random.default_rng(0).normal(size=(6, 4), scale=3)
+LABELS = np.asarray([0, 3, 1, 1, 2, 0], np.int32)
+
+
+def values(**parameters):
+  objective = methods.OBJECTIVES["cross_entropy"](**parameters)
+  outputs = models.Outputs(LOGITS.astype(np.float32), np.zeros((6, 2)))
+  got, state = objective(outputs, {"labels": LABELS}, {"kept": 1})
+  assert state == {"kept": 1}
+  return got
+
+
+def test_cross_entropy_is_minus_the_log_likelihood_of_the_label():
+  likelihood = special.softmax(LOGITS, axis=1)[np.arange(6), LABELS]
+  np.testing.assert_allclose(values(), -np.log(likelihood), rtol=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.7])
+def test_label_smoothing_spreads_its_share_over_all_classes(smoothing):
+  log_likelihood = special.log_softmax(LOGITS, axis=1)
+  targets = (1 - smoothing) * np.eye(4)[LABELS] + smoothing / 4
+  expected = -(targets * log_likelihood).sum(axis=1)
+  got = values(label_smoothing=smoothing)
+  np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan")])
+def test_label_smoothing_out_of_range_is_refused(smoothing):
+  with pytest.raises(ValueError, match=f"label_smoothing={smoothing}: .*0, 1"):
+    values(label_smoothing=smoothing)

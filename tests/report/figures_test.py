@@ -1,0 +1,82 @@
+"""The figure shows what the rows say."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from jaxrobust.evaluation import COLUMNS, Results
+from jaxrobust.report import figures
+
+CAUCHY = "alpha_stable(alpha=1.0)"
+
+
+def make_rows(method, accuracies):
+  rows = []
+  for strength, accuracy in accuracies.items():
+    values = {
+      "accuracy": accuracy,
+      "accuracy_low": accuracy - 0.01,
+      "accuracy_high": accuracy + 0.01,
+    }
+    for metric, value in values.items():
+      row = dict.fromkeys(COLUMNS)
+      row |= {
+        "run": f"runs_{method}",
+        "method": method,
+        "seed": 0,
+        "step": 1,
+        "dataset": "mnist",
+        "split": "test",
+        "perturbation": CAUCHY if strength else "clean",
+        "strength": strength,
+        "metric": metric,
+        "value": value,
+        "n_examples": 10000,
+        "trained_on": "clean",
+      }
+      rows.append(row)
+  return rows
+
+
+@pytest.fixture
+def rows():
+  return make_rows("standard", {0.3: 0.5, 0.0: 0.9, 0.1: 0.8}) + make_rows(
+    "alpha_stable", {0.0: 0.88, 0.1: 0.87, 0.3: 0.7}
+  )
+
+
+def test_every_method_is_a_line_in_the_order_of_strength(rows):
+  (axes,) = figures.accuracy_against_strength(rows, CAUCHY).axes
+  lines = {line.get_label(): line for line in axes.lines}
+  assert set(lines) == {"standard", "alpha-stable"}
+  np.testing.assert_allclose(lines["standard"].get_xdata(), [0, 0.1, 0.3])
+  np.testing.assert_allclose(lines["standard"].get_ydata(), [90, 80, 50])
+  assert "mnist" in axes.get_ylabel()
+  assert "Cauchy" in axes.get_xlabel()
+
+
+def test_an_absent_perturbation_is_refused(rows):
+  with pytest.raises(ValueError, match="must be one of"):
+    figures.accuracy_against_strength(rows, "gaussian")
+
+
+def test_the_command_writes_a_picture(rows, tmp_path, capsys):
+  for method in ("standard", "alpha_stable"):
+    (tmp_path / method).mkdir()
+    Results(tmp_path / method / "results.csv").append(
+      [row for row in rows if row["method"] == method]
+    )
+  out = tmp_path / "made" / "figure.png"
+  runs = [str(tmp_path / method) for method in ("standard", "alpha_stable")]
+  code = figures.main([*runs, f"--out={out}"])
+  assert code == 0
+  assert capsys.readouterr().out.strip() == str(out)
+  picture = plt.imread(out)
+  assert picture.std() > 0.05  # Not a blank sheet.
+
+
+def test_a_folder_without_rows_is_wrong_use(tmp_path, capsys):
+  with pytest.raises(SystemExit) as caught:
+    figures.main([str(tmp_path / "none"), "--out=x.png"])
+  assert caught.value.code == 2
+  assert "is this a run's folder?" in capsys.readouterr().err

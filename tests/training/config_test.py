@@ -1,0 +1,112 @@
+"""A wrong config is refused in one line that names field, value and remedy."""
+
+import pytest
+
+import jaxrobust
+from jaxrobust import methods
+from jaxrobust.training import config as lib
+
+WRONG = [
+  ("train.epochs", 0, "at least 1"),
+  ("train.batch_size", -4, "at least 1"),
+  ("train.accumulate", 0, "at least 1"),
+  ("train.launcher", "pjit", "one of pmap, shard_map"),
+  ("train.ema_decay", 1.0, r"in \[0, 1\)"),
+  ("seed", -1, "at least 0"),
+  ("optimizer.name", "lion", "one of sgd, adam, adamw"),
+  ("optimizer.learning_rate", 0.0, "> 0"),
+  ("optimizer.learning_rate", float("nan"), "> 0"),
+  ("schedule.name", "step", "one of constant, cosine, multistep"),
+  ("schedule.warmup_epochs", 99.0, "less than config.train.epochs=10"),
+  ("data.source", "web", "one of"),
+  ("data.shape", (28, 28), "mlp|height"),
+  ("data.shape", (28,), "height, width, channels"),
+  ("data.train_split", "train[90%", "train"),
+  ("data.num_classes", 0, "at least 1"),
+  ("model.dtype", "float16", "one of float32, bfloat16"),
+  ("model.mean", (0.1, 0.2), "one per channel"),
+  ("model.std", (0.0,), "positive"),
+  ("eval.select", "best", "'last' unless config.data.validation_split"),
+  ("eval.alphas", (2.5,), r"in \(0, 2\]"),
+  ("eval.flip_rates", (0.0,), r"in \(0, 1\)"),
+  ("eval.gaussian_stds", (-1.0,), "positive"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "allowed"), WRONG)
+def test_a_wrong_value_is_named(field, value, allowed):
+  config = jaxrobust.default_config()
+  if (field, value) == ("data.shape", (28, 28)):
+    config.augment.flip = True  # Two sides are a series, which has no flip.
+    allowed = "off for series"
+    field_named = "augment.flip"
+  else:
+    field_named = field
+  config.update_from_flattened_dict({field: value})
+  with pytest.raises(jaxrobust.ConfigError, match=allowed) as caught:
+    jaxrobust.validate(config)
+  message = str(caught.value)
+  assert field_named in message
+  assert "\n" not in message
+
+
+def test_the_default_config_is_valid():
+  jaxrobust.validate(jaxrobust.default_config())
+
+
+def test_an_option_of_another_model_is_refused():
+  config = jaxrobust.default_config()
+  config.model.feature_dim = 128
+  with pytest.raises(jaxrobust.ConfigError, match="feature_dim"):
+    jaxrobust.validate(config)
+
+
+def test_a_config_comes_back_from_its_file(tmp_path):
+  config = jaxrobust.default_config()
+  config.method = methods.preset("alpha_stable")
+  config.method.input.alphas = (0.5, 1.0)
+  config.method.input.scale = 0.1
+  config.model.hidden = (32, 16)
+  lib.save(config, tmp_path / "config.json")
+  assert lib.load(tmp_path / "config.json").to_dict() == config.to_dict()
+  assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize(
+  ("text", "reason"),
+  [
+    ('{"seed": 0, "nonsense": 1}', "nonsense: unknown to this version"),
+    ('{"seed"', "not a config"),
+  ],
+)
+def test_a_strange_file_is_named(tmp_path, text, reason):
+  path = tmp_path / "config.json"
+  path.write_text(text)
+  with pytest.raises(jaxrobust.ConfigError, match=reason) as caught:
+    lib.load(path)
+  assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+  with pytest.raises(jaxrobust.ConfigError, match="not found"):
+    lib.load(tmp_path / "config.json")
+
+
+def test_quick_needs_no_download_and_keeps_shape_and_classes():
+  config = jaxrobust.default_config()
+  config.data.name = "cifar100"
+  config.data.shape = (32, 32, 3)
+  config.data.num_classes = 100
+  quick = jaxrobust.variant(config, "quick")
+  jaxrobust.validate(quick)
+  from jaxrobust import data
+
+  train_set = data.load(quick.data, quick.data.train_split)
+  assert train_set.name == "digits-as-cifar100"
+  assert train_set.shape == (32, 32, 3)
+  assert train_set.num_classes == 100
+
+
+def test_an_unknown_variant_is_refused():
+  with pytest.raises(jaxrobust.ConfigError, match="must be 'quick'"):
+    jaxrobust.variant(jaxrobust.default_config(), "fast")
