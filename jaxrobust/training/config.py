@@ -93,11 +93,10 @@ def default_config() -> ml_collections.ConfigDict:
   config.eval = ml_collections.ConfigDict()
   config.eval.batch_size = 500
   config.eval.select = "last"  # last, best
-  config.eval.seed = 0  # of the test noise
   config.eval.gaussian_stds = (0.1, 0.2, 0.3)
   config.eval.alphas = (0.5, 1.0, 1.5, 2.0)
   config.eval.flip_rates = (0.02, 0.05, 0.126, 0.2, 0.3)
-  return config
+  return config.lock()
 
 
 def variant(
@@ -131,10 +130,10 @@ def variant(
   config.train.log_every = 10
   config.schedule.warmup_epochs = min(config.schedule.warmup_epochs, 1.0)
   config.schedule.boundaries = ()
-  config.data.train_split = "train[:512]"
+  config.data.train_split = "train[:384]"
   config.data.test_split = "test[:128]"
   if config.data.validation_split:
-    config.data.validation_split = "train[512:640]"
+    config.data.validation_split = "train[384:512]"
   config.eval.batch_size = 128
   config.eval.gaussian_stds = config.eval.gaussian_stds[:1]
   config.eval.alphas = config.eval.alphas[:2]
@@ -169,7 +168,6 @@ def validate(config: ml_collections.ConfigDict) -> None:
     "schedule.warmup_epochs",
     "schedule.factor",
     "seed",
-    "eval.seed",
   ):
     _at_least(config, field, 0)
   _one_of(config, "train.launcher", LAUNCHERS)

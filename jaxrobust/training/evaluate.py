@@ -1,5 +1,6 @@
 """Judging a run: the bridge from its checkpoints to the evaluation suite."""
 
+import functools
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -48,7 +49,7 @@ class Judge:
     self._dataset = dataset
     self._batch_size = -(-config.eval.batch_size // count) * count
     self._launcher = launcher
-    self._key = launcher.replicate(jax.random.key(config.eval.seed))
+    self._key = launcher.replicate(jax.random.key(config.seed))
     self._tag = launcher.replicate(np.int32(tag))
     self._predict = launcher.map(
       evaluation.make_predict_step(
@@ -112,21 +113,22 @@ def evaluate(
   parallel.use_all_cores()
   workdir = pathlib.Path(workdir)
   config = load(workdir / "config.json")
-  config.data.test_split = split or config.data.test_split
   config.eval.select = select or config.eval.select
   validate(config)
+  config.data.test_split = split or config.data.test_split
   launcher = parallel.Launcher(
     config.train.launcher, parallel.choose_devices(config)
   )
   dataset = data.load(config.data, config.data.test_split)
   model = models.build(**model_arguments(config), axis_name=parallel.AXIS)
   method = methods.build(config.method, tuple(config.data.shape))
-  like = jax.eval_shape(lambda: initial_state(config, model, 1))
   if not (workdir / "checkpoints").is_dir():
     raise ConfigError(f"{workdir}: no checkpoint there yet")
   checkpoints = open_checkpoints(config, workdir)
   try:
-    restored = checkpoints.restore(like, config.eval.select)
+    restored = checkpoints.restore(
+      abstract_state(config, model), config.eval.select
+    )
   finally:
     checkpoints.close()
   if restored is None:
@@ -178,18 +180,21 @@ def _judge_all(
   ]
 
 
-def initial_state(
-  config: ml_collections.ConfigDict, model: nn.Module, steps_per_epoch: int
+def abstract_state(
+  config: ml_collections.ConfigDict, model: nn.Module
 ) -> state_lib.State:
-  """The state that a run of this config starts from."""
-  schedule = state_lib.learning_rate_schedule(config, steps_per_epoch)
-  return state_lib.create_state(
+  """The structure of a run's state, with shapes in place of arrays."""
+  # The schedule's length is not part of the structure.
+  schedule = state_lib.learning_rate_schedule(config, steps_per_epoch=1)
+  create = functools.partial(
+    state_lib.initial_state,
     model,
     state_lib.make_optimizer(config, schedule),
     tuple(config.data.shape),
     config.seed,
-    with_ema=config.train.ema_decay > 0,
+    config.train.ema_decay > 0,
   )
+  return jax.eval_shape(create)
 
 
 def open_checkpoints(

@@ -1,5 +1,6 @@
 """What a run carries from step to step, and the optimiser that moves it."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -110,14 +111,14 @@ def _kernels(params: Any) -> Any:
   return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
-def create_state(
+def initial_state(
   model: nn.Module,
   optimizer: optax.GradientTransformation,
   shape: tuple[int, ...],
   seed: int,
   with_ema: bool,
 ) -> State:
-  """The state before the first step.
+  """The state before the first step, as a pure function.
 
   Args:
     model: A model that returns `models.Outputs`.
@@ -127,24 +128,36 @@ def create_state(
     with_ema: Whether to keep a moving average of the parameters.
 
   Returns:
-    The state; made under one jit, since eager initialisation is slow.
+    The state.
   """
+  key = jax.random.key(seed)
+  variables = model.init(
+    jax.random.fold_in(key, data.Tag.INIT), jnp.zeros((1, *shape))
+  )
+  params = variables["params"]
+  return State(
+    step=jnp.zeros((), jnp.int32),
+    params=params,
+    batch_stats=variables.get("batch_stats", {}),
+    opt_state=optimizer.init(params),
+    method_state={},
+    ema=jax.tree.map(jnp.copy, params) if with_ema else {},
+    key=key,
+  )
 
-  @jax.jit
-  def create():
-    key = jax.random.key(seed)
-    variables = model.init(
-      jax.random.fold_in(key, data.Tag.INIT), jnp.zeros((1, *shape))
-    )
-    params = variables["params"]
-    return State(
-      step=jnp.zeros((), jnp.int32),
-      params=params,
-      batch_stats=variables.get("batch_stats", {}),
-      opt_state=optimizer.init(params),
-      method_state={},
-      ema=jax.tree.map(jnp.copy, params) if with_ema else {},
-      key=key,
-    )
 
-  return create()
+def create_state(
+  model: nn.Module,
+  optimizer: optax.GradientTransformation,
+  shape: tuple[int, ...],
+  seed: int,
+  with_ema: bool,
+) -> State:
+  """Computes `initial_state`, under one jit."""
+  create = functools.partial(
+    initial_state, model, optimizer, shape, seed, with_ema
+  )
+  # It runs once, and its many small draws compile slowly: unoptimised, the
+  # initialisation of ResNet-18 is ready in an eighth of the time.
+  options = {"xla_backend_optimization_level": 0}
+  return jax.jit(create, compiler_options=options)()

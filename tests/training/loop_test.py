@@ -22,11 +22,11 @@ from jaxrobust.training import checkpoints, config, loop
 def final_state(folder, run_config):
   """The newest checkpoint as numpy leaves."""
   from jaxrobust import models
-  from jaxrobust.training.evaluate import initial_state, open_checkpoints
+  from jaxrobust.training.evaluate import abstract_state, open_checkpoints
 
   model = models.build(**config.model_arguments(run_config))
   manager = open_checkpoints(run_config, pathlib.Path(folder))
-  restored = manager.restore(initial_state(run_config, model, 1))
+  restored = manager.restore(abstract_state(run_config, model))
   manager.close()
   return restored.step, jax.device_get(restored.state.replace(key=0))
 
@@ -242,3 +242,14 @@ def test_a_folder_where_nothing_was_trained_takes_another_config(
   tiny_config.data.source = "digits"
   tiny_config.train.epochs = 1
   assert jaxrobust.train(tiny_config, tmp_path / "run").finished
+
+
+def test_another_split_and_the_best_checkpoint_can_be_judged(
+  tiny_config, tmp_path
+):
+  first = jaxrobust.train(tiny_config, tmp_path)
+  rows = jaxrobust.evaluate(tmp_path, split="train[60:90]", select="best")
+  assert {row["n_examples"] for row in rows} == {30}
+  assert {row["split"] for row in rows} == {"train[60:90]"}
+  everything = evaluation.read_rows(tmp_path / "results.csv")
+  assert everything == first.rows + rows
