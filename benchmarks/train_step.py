@@ -7,7 +7,9 @@ Two long-lived processes, one with JAX and one with PyTorch, are asked in turn,
 so that both see the same state of the machine; on a CPU both are held to the
 same two cores. A step takes a NumPy batch, does forward, softmax
 cross-entropy, backward and an SGD-momentum update. Reported is the median over
-rounds of the time of a step within a round. PyTorch is measured as models are
+rounds of the time of a step within a round; ours is the package's own step,
+its host arrays and its waiting for each step included. 'first step' is the
+compilation and one step, with an empty cache and from the cache. PyTorch is measured as models are
 usually written and, for images, also in its channels_last layout; the claims
 are against the former.
 
@@ -16,7 +18,6 @@ The last line is one JSON object. Exit code 2: PyTorch is missing.
 
 import argparse
 import atexit
-import ctypes
 import itertools
 import json
 import os
@@ -90,7 +91,7 @@ def main() -> int:
     print(f"peer: {peer.hello['version']} on {peer.hello['device']}")
     print(
       f"{'training step':<32}{'ours':>10}{'torch':>10}{'ratio':>8}{'aim':>7}"
-      f"{'torch c.l.':>12}{'ratio':>8}{'compile':>10}{'cached':>9}"
+      f"{'torch c.l.':>12}{'ratio':>8}{'first step':>12}{'cached':>9}"
     )
     claims = [compare(name, ours, peer, args.rounds) for name in names]
   finally:
@@ -126,7 +127,7 @@ def compare(
   print(
     f"{case.title:<32}{median['ours']:>7.2f} ms{median['usual']:>7.2f} ms"
     f"{ratio:>8.2f}{case.aim:>7.2f}{last:>20}"
-    f"{compiled['cold_s']:>8.2f} s{compiled['cached_s']:>7.2f} s",
+    f"{compiled['cold_s']:>10.2f} s{compiled['cached_s']:>7.2f} s",
     flush=True,
   )
   return {
@@ -139,8 +140,8 @@ def compare(
     "ratio": round(ratio, 3),
     "aim": case.aim,
     "met": ratio <= case.aim,
-    "compile_cold_s": round(compiled["cold_s"], 3),
-    "compile_cached_s": round(compiled["cached_s"], 3),
+    "first_step_cold_s": round(compiled["cold_s"], 3),
+    "first_step_cached_s": round(compiled["cached_s"], 3),
   }
 
 
@@ -219,23 +220,6 @@ def release(cores: set[int]) -> None:
     os.sched_setaffinity(0, cores)
 
 
-def keep_freed_memory() -> None:
-  """Makes glibc keep what is freed instead of giving it back to the system.
-
-  A CPU step frees and asks again for all its temporary memory; fetching it
-  anew costs a fault per page, a tenth of a ResNet-18 step. Both processes do
-  this; where the C library is another it does nothing.
-  """
-  if platform.libc_ver()[0] != "glibc":
-    return
-  trim_threshold, top_pad, mmap_max, arena_max = -1, -2, -4, -8
-  libc = ctypes.CDLL(None)
-  libc.mallopt(arena_max, 1)
-  libc.mallopt(mmap_max, 0)
-  libc.mallopt(trim_threshold, 2**31 - 1)
-  libc.mallopt(top_pad, 2**26)
-
-
 def make_batch(name: str):
   """Returns inputs in [0, 1] and labels, the same in both processes."""
   import numpy as np
@@ -250,7 +234,6 @@ def make_batch(name: str):
 def jax_worker():
   """Returns the greeting and the commands of the process with JAX."""
   cores = hold_to_two_cores()
-  keep_freed_memory()
   import jax
 
   jax.config.update("jax_num_cpu_devices", THREADS)
@@ -267,12 +250,13 @@ def jax_worker():
   running: dict[str, Any] = {}
 
   def start(name):
-    step, state, batch = make_jax_step(name, devices)
     seconds = []
     for _ in range(2):
       jax.clear_caches()
+      step, state, batch = make_jax_step(name, devices)
       begin = time.perf_counter()
-      step.lower(state, batch).compile()
+      state, loss = step(state, batch)
+      jax.block_until_ready(loss)
       seconds.append(time.perf_counter() - begin)
     for _ in range(3):
       state, loss = step(state, batch)
@@ -301,78 +285,65 @@ def jax_worker():
   )
 
 
-def make_jax_step(name: str, devices):
-  """Returns (step, state, batch) with step(state, batch) -> (state, loss)."""
+def make_jax_step(name: str, devices, method: str = "standard"):
+  """The package's own step: (step, state, batch), step(state, batch)."""
   import jax
-  import jax.numpy as jnp
   import numpy as np
-  import optax
-  from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-  from jaxrobust import models
+  import jaxrobust
+  from jaxrobust import methods, models
+  from jaxrobust.training import parallel, state, step
 
   case = CASES[name]
-  axis = "devices"
-  model = models.build(name, num_classes=case.num_classes, axis_name=axis)
-  optimizer = optax.sgd(LEARNING_RATE, momentum=MOMENTUM)
-  inputs, labels = make_batch(name)
-  mask = np.ones(len(labels), np.float32)
-
-  def step(state, batch):
-    params, batch_stats, opt_state = state
-
-    def loss_of(params):
-      outputs, changed = model.apply(
-        {"params": params, "batch_stats": batch_stats},
-        batch["inputs"],
-        train=True,
-        mask=batch["mask"],
-        mutable=["batch_stats"],
-      )
-      losses = optax.softmax_cross_entropy_with_integer_labels(
-        outputs.logits, batch["labels"]
-      )
-      total = jnp.sum(losses * batch["mask"])
-      return total, changed.get("batch_stats", {})
-
-    # One collective for all sums: a device that waits in a collective holds a
-    # thread, of which a CPU has few.
-    (total, batch_stats), grads = jax.value_and_grad(loss_of, has_aux=True)(
-      params
-    )
-    total, count, grads = jax.lax.psum(
-      (total, batch["mask"].sum(), grads), axis
-    )
-    grads = jax.tree.map(lambda g: g / count, grads)
-    updates, opt_state = optimizer.update(grads, opt_state, params)
-    params = optax.apply_updates(params, updates)
-    return (params, batch_stats, opt_state), total / count
-
-  variables = jax.jit(model.init)(jax.random.key(0), inputs[:1])
-  params = variables["params"]
-  state = (params, variables.get("batch_stats", {}), optimizer.init(params))
-  mesh = Mesh(np.array(devices), (axis,))
-  state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
-  n = len(devices)
-  batch = {
-    key: value.reshape(n, -1, *value.shape[1:])
-    for key, value in {"inputs": inputs, "labels": labels, "mask": mask}.items()
-  }
-  mapped = jax.pmap(
-    step,
-    axis_name=axis,
-    in_axes=(None, 0),
-    out_axes=(None, None),
-    devices=devices,
-    donate_argnums=(0,),
+  shape = case.batch[1:]
+  config = jaxrobust.default_config()
+  config.method = methods.preset(method)
+  if method == "alpha_stable":
+    config.method.input.alpha = 1.5
+    config.method.input.scale = 0.1
+  config.optimizer.name = "sgd"
+  config.optimizer.learning_rate = LEARNING_RATE
+  config.optimizer.momentum = MOMENTUM
+  config.optimizer.nesterov = False
+  model = models.build(
+    name, num_classes=case.num_classes, axis_name=parallel.AXIS
   )
-  return mapped, state, batch
+  schedule = state.learning_rate_schedule(config, steps_per_epoch=1)
+  optimizer = state.make_optimizer(config, schedule)
+  launcher = parallel.Launcher("pmap", devices)
+  mapped = launcher.map(
+    step.make_train_step(
+      config,
+      model,
+      methods.build(config.method, shape),
+      optimizer,
+      schedule,
+      parallel.AXIS,
+    ),
+    sharded_in=(False, True, False),
+    sharded_out=(False, False),
+    donate=(0,),
+  )
+  first = state.create_state(model, optimizer, shape, seed=0, with_ema=False)
+  inputs, labels = make_batch(name)
+  rows = len(labels)
+  batch = {
+    "inputs": inputs,
+    "labels": labels,
+    "index": np.arange(rows, dtype=np.int32),
+    "mask": np.ones(rows, np.float32),
+  }
+
+  def run(state, batch):
+    state, metrics = mapped(state, launcher.shard(batch), {})
+    return state, metrics["loss"]
+
+  return run, jax.block_until_ready(launcher.replicate(first)), batch
 
 
 def torch_worker():
   """Returns the greeting and the commands of the process with PyTorch."""
   cores = hold_to_two_cores()
-  keep_freed_memory()
   import torch
 
   cuda = torch.cuda.is_available()
