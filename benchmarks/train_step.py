@@ -9,7 +9,8 @@ same two cores. A step takes a NumPy batch, does forward, softmax
 cross-entropy, backward and an SGD-momentum update. Reported is the median over
 rounds of the time of a step within a round; ours is the package's own step,
 its host arrays and its waiting for each step included. 'first step' is the
-compilation and one step, with an empty cache and from the cache. PyTorch is measured as models are
+compilation and one step, with an empty cache and from the cache. PyTorch is
+measured as models are
 usually written and, for images, also in its channels_last layout; the claims
 are against the former.
 

@@ -75,7 +75,6 @@ HOST_SIDE = {
   "models.Normalize": _MODULE,
   "models.Outputs": "a tuple",
   "models.build": _HOST,
-  "models.check_input": _HOST,
   "models.norm_layer": "makes linen modules",
   "models.options": _HOST,
   "models.quick_options": _HOST,

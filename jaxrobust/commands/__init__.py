@@ -3,14 +3,15 @@
 import sys
 from collections.abc import Sequence
 
-VERBS = ("train", "evaluate", "prepare")
-
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs `jaxrobust VERB ...` and returns its exit code."""
   from jaxrobust.commands import shell
 
   words = list(sys.argv[1:] if argv is None else argv)
+  # As `python -m` does: one's own model and data may be a file right here.
+  if "" not in sys.path:
+    sys.path.insert(0, "")
   if words[:1] == ["train"]:
     from jaxrobust import main as train
 

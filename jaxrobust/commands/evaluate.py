@@ -13,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds this verb's arguments."""
   parser.add_argument("--workdir", required=True, help="the run's folder")
   parser.add_argument("--split", help="instead of config.data.test_split")
+  parser.add_argument("--data_dir", help="instead of config.data.data_dir")
   parser.add_argument(
     "--select", choices=("last", "best"), help="instead of config.eval.select"
   )
@@ -21,6 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
   """Evaluates and prints the table."""
   shell.use_compilation_cache()
-  rows = jaxrobust.evaluate(args.workdir, split=args.split, select=args.select)
+  rows = jaxrobust.evaluate(
+    args.workdir,
+    split=args.split,
+    select=args.select,
+    data_dir=args.data_dir,
+  )
   shell.print_table(rows, args.workdir)
   return shell.DONE

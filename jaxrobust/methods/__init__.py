@@ -5,5 +5,6 @@ from jaxrobust.methods.inputs import INPUTS as INPUTS
 from jaxrobust.methods.method import PRESETS as PRESETS
 from jaxrobust.methods.method import Method as Method
 from jaxrobust.methods.method import build as build
+from jaxrobust.methods.method import check_name as check_name
 from jaxrobust.methods.method import preset as preset
 from jaxrobust.methods.objectives import OBJECTIVES as OBJECTIVES

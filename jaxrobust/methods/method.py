@@ -86,6 +86,13 @@ def build(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> Method:
   Raises:
     ValueError: If a part is unknown, a parameter does not belong to its part,
       is missing or is out of range. The message names the field.
+
+  Example:
+    >>> config = preset("gaussian")
+    >>> config.input.std = 0.1
+    >>> method = build(config, (28, 28, 1))
+    >>> callable(method.input) and callable(method.objective)
+    True
   """
   parts = {}
   for slot, table in SLOTS.items():
@@ -99,6 +106,37 @@ def build(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> Method:
     except ValueError as error:
       raise ValueError(f"{field}: {error}") from error
   return Method(**parts)
+
+
+def check_name(config: ml_collections.ConfigDict) -> None:
+  """Refuses a preset's name on parts that are not the preset's.
+
+  Result rows carry the name, so it must not promise another method.
+
+  Args:
+    config: As made by `preset`, perhaps with other parts.
+
+  Raises:
+    ValueError: If the name is a preset's and the parts are others.
+
+  Example:
+    >>> method = preset("standard")
+    >>> method.input.name = "gaussian"
+    >>> check_name(method)
+    Traceback (most recent call last):
+    ...
+    ValueError: config.method.name='standard': its parts are clean,
+    deterministic, cross_entropy; give gaussian, deterministic, cross_entropy
+    a name of their own
+  """
+  sections: list[Any] = [config[slot] for slot in SLOTS]
+  parts = tuple(section.name for section in sections)
+  promised = PRESETS.get(config.name, parts)
+  if parts != promised:
+    raise ValueError(
+      f"config.method.name={config.name!r}: its parts are "
+      f"{', '.join(promised)}; give {', '.join(parts)} a name of their own"
+    )
 
 
 def lookup(table: Mapping[str, Any], name: str, field: str) -> Any:

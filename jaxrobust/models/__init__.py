@@ -17,7 +17,6 @@ from jaxrobust.models.pooling import global_avg_pool as global_avg_pool
 from jaxrobust.models.pooling import max_pool as max_pool
 from jaxrobust.models.registry import MODELS as MODELS
 from jaxrobust.models.registry import build as build
-from jaxrobust.models.registry import check_input as check_input
 from jaxrobust.models.registry import options as options
 from jaxrobust.models.registry import quick_options as quick_options
 from jaxrobust.models.toeplitz import toeplitz_conv as toeplitz_conv

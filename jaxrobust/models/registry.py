@@ -14,7 +14,6 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxrobust.models import (
-  base,
   fcn1d,
   lenet5,
   lstm,
@@ -149,28 +148,6 @@ def quick_options(name: str) -> dict[str, Any]:
     {'width': 16}
   """
   return dict(getattr(_lookup(name), "quick", {}))
-
-
-def check_input(name: str, shape: Sequence[int], **options) -> None:
-  """Checks that a model takes inputs of a shape; one's own takes any.
-
-  Args:
-    name: as for `build`.
-    shape: of one example: (H, W, C) or (T, C).
-    **options: as for `build`.
-
-  Raises:
-    ValueError: one line that says what the model takes.
-
-  Example:
-    >>> check_input("lstm", (28, 28, 1))
-    Traceback (most recent call last):
-    ...
-    ValueError: Lstm takes series [T, C], got inputs of shape (28, 28, 1)
-  """
-  model = build(name, num_classes=2, **options)
-  if isinstance(model, base.Model):
-    model.check_input(tuple(shape))
 
 
 def _lookup(name: str) -> type[nn.Module]:

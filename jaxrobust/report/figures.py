@@ -7,6 +7,7 @@ its 95 % interval.
 """
 
 import argparse
+import itertools
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -37,21 +38,26 @@ def accuracy_against_strength(
     The figure: a line per method with its 95 % Wilson band.
 
   Raises:
-    ValueError: If no row has this perturbation.
+    ValueError: If no row has this perturbation, or if the rows mix data
+      sets, splits, or several runs of one method, which a line cannot show.
   """
   import matplotlib.figure
 
+  if not any(row["perturbation"] == perturbation for row in rows):
+    known = sorted({row["perturbation"] for row in rows})
+    raise ValueError(f"perturbation {perturbation!r}: must be one of {known}")
+  _one_of_each(rows, ("dataset", "split", "n_examples"), "all runs")
+  for method in {row["method"] for row in rows}:
+    of_method = [row for row in rows if row["method"] == method]
+    _one_of_each(of_method, ("run", "seed", "step"), f"method {method!r}")
   lines: dict[str, dict[float, dict[str, float]]] = {}
   for row in rows:
     if row["perturbation"] in ("clean", perturbation):
       points = lines.setdefault(row["method"], {})
       points.setdefault(row["strength"], {})[row["metric"]] = row["value"]
-  if not any(row["perturbation"] == perturbation for row in rows):
-    known = sorted({row["perturbation"] for row in rows})
-    raise ValueError(f"perturbation {perturbation!r}: must be one of {known}")
   figure = matplotlib.figure.Figure(figsize=(6.4, 4.0), layout="constrained")
   axes = figure.subplots()
-  styles = zip(_COLOURS, _MARKERS, strict=True)
+  styles = zip(itertools.cycle(_COLOURS), itertools.cycle(_MARKERS[:5]))
   for (method, points), (colour, marker) in zip(
     lines.items(), styles, strict=False
   ):
@@ -85,6 +91,15 @@ def accuracy_against_strength(
   axes.spines[["top", "right"]].set_visible(False)
   axes.legend(title="trained with", frameon=False)
   return figure
+
+
+def _one_of_each(
+  rows: Sequence[Mapping[str, Any]], columns: Sequence[str], whose: str
+) -> None:
+  for column in columns:
+    values = sorted({row[column] for row in rows}, key=str)
+    if len(values) > 1:
+      raise ValueError(f"rows of {whose}: must have one {column}, not {values}")
 
 
 def _strength_label(perturbation: str) -> str:

@@ -1,8 +1,8 @@
 """Training: config, state, step, devices, checkpoints and the loop."""
 
+from jaxrobust.training.checks import validate as validate
 from jaxrobust.training.config import ConfigError as ConfigError
 from jaxrobust.training.config import default_config as default_config
-from jaxrobust.training.config import validate as validate
 from jaxrobust.training.config import variant as variant
 from jaxrobust.training.evaluate import evaluate as evaluate
 from jaxrobust.training.loop import NonFiniteLoss as NonFiniteLoss

@@ -7,6 +7,7 @@ for the one before it.
 """
 
 import dataclasses
+import json
 import pathlib
 import warnings
 import zlib
@@ -78,14 +79,17 @@ class Checkpoints:
 
     Args:
       state: The state; its step names the checkpoint. Saving a step twice
-        does nothing, unless the first one was found damaged: it is replaced.
+        does nothing. Checkpoints that `restore` found damaged are removed.
       data_position: The data iterator's state, as JSON can hold it.
       validation_accuracy: For keep-best; None if it was not measured.
+
+    Raises:
+      CheckpointError: If the step lies before a checkpoint that is there.
     """
     step = int(state.step)
-    if step in self._damaged:
-      self._manager.delete(step)
-      self._damaged.remove(step)
+    # Orbax saves no step below the latest one, damaged or not.
+    while self._damaged:
+      self._manager.delete(self._damaged.pop())
     if step in self._manager.all_steps():
       return
     host = jax.device_get(_plain(state))
@@ -93,7 +97,7 @@ class Checkpoints:
     metrics = None
     if validation_accuracy is not None:
       metrics = {"validation_accuracy": validation_accuracy}
-    self._manager.save(
+    saved = self._manager.save(
       step,
       args=args.Composite(
         state=args.StandardSave(host),
@@ -102,15 +106,20 @@ class Checkpoints:
             "data_position": data_position,
             "validation_accuracy": validation_accuracy,
             "crc32": _checksums(host),
+            "position_crc32": _json_checksum(data_position),
           }
         ),
       ),
       metrics=metrics,
     )
+    if not saved:
+      raise CheckpointError(
+        f"{self._folder}: step {step} lies before a checkpoint there"
+      )
 
   def steps(self) -> list[int]:
-    """The steps that are there, oldest first."""
-    return sorted(self._manager.all_steps())
+    """The steps that are there, oldest first, less those found damaged."""
+    return sorted(set(self._manager.all_steps()) - self._damaged)
 
   def restore(self, like: State, select: str = "last") -> Restored | None:
     """Restores the newest whole checkpoint, or the best.
@@ -162,11 +171,14 @@ class Checkpoints:
     for leaf, crc in extra["crc32"].items():
       if found.get(leaf) != crc:
         raise CheckpointError(f"checksum of {leaf} differs")
+    position = extra["data_position"]
+    if _json_checksum(position) != extra["position_crc32"]:
+      raise CheckpointError("checksum of the data position differs")
     key = jax.random.wrap_key_data(host["key"])
     return Restored(
       step=step,
       state=State(**{**host, "key": key}),
-      data_position=extra["data_position"],
+      data_position=position,
       validation_accuracy=extra["validation_accuracy"],
     )
 
@@ -187,6 +199,10 @@ def _accuracy(metrics: dict[str, float]) -> float:
 def _plain(state: State) -> dict[str, Any]:
   """The state as a dictionary of plain arrays."""
   return {**vars(state), "key": jax.random.key_data(state.key)}
+
+
+def _json_checksum(value: Any) -> int:
+  return zlib.crc32(json.dumps(value, sort_keys=True).encode())
 
 
 def _checksums(tree: Any) -> dict[str, int]:

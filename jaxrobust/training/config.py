@@ -1,18 +1,13 @@
-"""The config of a run: its fields, its `:quick` variant and its checks."""
+"""The config of a run: its fields, its `:quick` variant and its file."""
 
-import itertools
 import json
-import math
 import pathlib
 from typing import Any
 
 import ml_collections
 
-from jaxrobust import data, methods, models
+from jaxrobust import methods, models
 from jaxrobust.methods import method
-
-LAUNCHERS = ("pmap", "shard_map")
-DTYPES = ("float32", "bfloat16")
 
 
 class ConfigError(ValueError):
@@ -143,187 +138,10 @@ def variant(
   return config
 
 
-def validate(config: ml_collections.ConfigDict) -> None:
-  """Checks every field that can be checked before anything compiles.
-
-  Args:
-    config: The config of a run.
-
-  Raises:
-    ConfigError: Naming the first field that is wrong, its value and what is
-      allowed.
-  """
-  for field in ("train.epochs", "train.batch_size", "train.accumulate"):
-    _at_least(config, field, 1)
-  for field in ("train.log_every", "eval.batch_size", "data.num_classes"):
-    _at_least(config, field, 1)
-  for field in ("checkpoint.every_epochs", "checkpoint.keep_last"):
-    _at_least(config, field, 1)
-  for field in (
-    "train.devices",
-    "augment.crop_padding",
-    "checkpoint.keep_best",
-    "optimizer.weight_decay",
-    "optimizer.clip_norm",
-    "schedule.warmup_epochs",
-    "schedule.factor",
-    "seed",
-  ):
-    _at_least(config, field, 0)
-  _one_of(config, "train.launcher", LAUNCHERS)
-  _one_of(config, "model.dtype", DTYPES)
-  _one_of(config, "optimizer.name", ("sgd", "adam", "adamw"))
-  _one_of(config, "optimizer.decay_on", ("all", "kernels"))
-  _one_of(config, "schedule.name", ("constant", "cosine", "multistep"))
-  _one_of(config, "eval.select", ("last", "best"))
-  rate = config.optimizer.learning_rate
-  _check(0 < rate < math.inf, "optimizer.learning_rate", rate, "> 0")
-  _in_unit(config, "train.ema_decay")
-  _in_unit(config, "optimizer.momentum")
-  warmup = config.schedule.warmup_epochs
-  _check(
-    warmup < config.train.epochs,
-    "schedule.warmup_epochs",
-    warmup,
-    f"less than config.train.epochs={config.train.epochs}",
-  )
-  boundaries = tuple(config.schedule.boundaries)
-  if config.schedule.name == "multistep":
-    rising = all(a < b for a, b in itertools.pairwise(boundaries))
-    _check(
-      bool(boundaries) and rising and boundaries[0] > warmup,
-      "schedule.boundaries",
-      boundaries,
-      "rising epochs after the warm-up",
-    )
-  _validate_data(config)
-  _validate_eval(config)
-  try:
-    models.build(**model_arguments(config))
-    models.check_input(config.model.name, tuple(config.data.shape))
-  except ValueError as error:
-    raise ConfigError(f"config.model: {error}") from error
-  try:
-    methods.build(config.method, tuple(config.data.shape))
-  except ValueError as error:
-    raise ConfigError(str(error)) from error
-
-
 def model_arguments(config: ml_collections.ConfigDict) -> dict[str, Any]:
   """The arguments of `models.build`: set options only."""
   given = {k: v for k, v in config.model.items() if v is not None}
   return {**given, "num_classes": config.data.num_classes}
-
-
-def _validate_data(config: ml_collections.ConfigDict) -> None:
-  source = config.data.source
-  _check(
-    source in data.SOURCES or ":" in source,
-    "data.source",
-    source,
-    f"one of {sorted(data.SOURCES)} or 'module:function'",
-  )
-  shape = tuple(config.data.shape)
-  _check(
-    len(shape) in (2, 3) and all(isinstance(n, int) and n > 0 for n in shape),
-    "data.shape",
-    shape,
-    "(height, width, channels) or (time, channels)",
-  )
-  for field in ("train_split", "test_split", "validation_split"):
-    expression = config.data[field]
-    if expression or field != "validation_split":
-      try:
-        data.parse_split(expression)
-      except ValueError as error:
-        raise ConfigError(f"config.data.{field}: {error}") from error
-  _check(
-    config.data.validation_split != config.data.test_split,
-    "data.validation_split",
-    config.data.validation_split,
-    "different from config.data.test_split",
-  )
-  _check(
-    config.eval.select == "last" or bool(config.data.validation_split),
-    "eval.select",
-    config.eval.select,
-    "'last' unless config.data.validation_split is set",
-  )
-  _check(
-    config.eval.select == "last" or config.checkpoint.keep_best > 0,
-    "checkpoint.keep_best",
-    config.checkpoint.keep_best,
-    "at least 1 with config.eval.select='best'",
-  )
-  _check(
-    config.data.cache or not config.data.device_resident,
-    "data.cache",
-    config.data.cache,
-    "True with config.data.device_resident=True",
-  )
-  is_image = len(shape) == 3
-  for field in ("crop_padding", "flip"):
-    _check(
-      is_image or not config.augment[field],
-      f"augment.{field}",
-      config.augment[field],
-      "off for series",
-    )
-  channels = shape[-1]
-  for field in ("mean", "std"):
-    value = tuple(config.model[field])
-    _check(
-      len(value) in (0, channels),
-      f"model.{field}",
-      value,
-      f"() or {channels} numbers, one per channel",
-    )
-  _check(
-    all(s > 0 for s in config.model.std),
-    "model.std",
-    tuple(config.model.std),
-    "positive",
-  )
-
-
-def _validate_eval(config: ml_collections.ConfigDict) -> None:
-  stds = tuple(config.eval.gaussian_stds)
-  _check(all(s > 0 for s in stds), "eval.gaussian_stds", stds, "positive")
-  alphas = tuple(config.eval.alphas)
-  _check(all(0 < a <= 2 for a in alphas), "eval.alphas", alphas, "in (0, 2]")
-  rates = tuple(config.eval.flip_rates)
-  _check(all(0 < r < 1 for r in rates), "eval.flip_rates", rates, "in (0, 1)")
-
-
-def _check(holds: bool, field: str, value: Any, allowed: str) -> None:
-  if not holds:
-    raise ConfigError(f"config.{field}={value!r}: must be {allowed}")
-
-
-def _value(config: ml_collections.ConfigDict, field: str) -> Any:
-  value: Any = config
-  for name in field.split("."):
-    value = value[name]
-  return value
-
-
-def _at_least(
-  config: ml_collections.ConfigDict, field: str, least: int
-) -> None:
-  value = _value(config, field)
-  _check(least <= value < math.inf, field, value, f"at least {least}")
-
-
-def _in_unit(config: ml_collections.ConfigDict, field: str) -> None:
-  value = _value(config, field)
-  _check(0 <= value < 1, field, value, "in [0, 1)")
-
-
-def _one_of(
-  config: ml_collections.ConfigDict, field: str, allowed: tuple[str, ...]
-) -> None:
-  value = _value(config, field)
-  _check(value in allowed, field, value, f"one of {', '.join(allowed)}")
 
 
 def save(config: ml_collections.ConfigDict, path: pathlib.Path) -> None:

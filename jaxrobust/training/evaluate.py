@@ -15,11 +15,11 @@ from jaxrobust.evaluation import Perturbation
 from jaxrobust.training import parallel
 from jaxrobust.training import state as state_lib
 from jaxrobust.training.checkpoints import Checkpoints
+from jaxrobust.training.checks import validate
 from jaxrobust.training.config import (
   ConfigError,
   load,
   model_arguments,
-  validate,
 )
 from jaxrobust.training.logging import Progress
 
@@ -93,15 +93,17 @@ def evaluate(
   *,
   split: str | None = None,
   select: str | None = None,
-  stop: Callable[[], bool] = lambda: False,
+  data_dir: str | None = None,
 ) -> list[dict[str, Any]]:
   """Judges a run's checkpoint and appends the rows to its `results.csv`.
+
+  It takes all devices of the machine it runs on, whatever the run had.
 
   Args:
     workdir: The run's folder.
     split: The split to judge on; by default `config.data.test_split`.
     select: "last" or "best"; by default `config.eval.select`.
-    stop: Asked between cells; True ends the evaluation, to be resumed.
+    data_dir: Where the data set is now; by default `config.data.data_dir`.
 
   Returns:
     The rows of this checkpoint and split, old and new.
@@ -111,15 +113,39 @@ def evaluate(
     data.DataError: If the data set is not there.
   """
   parallel.use_all_cores()
-  workdir = pathlib.Path(workdir)
+  workdir = pathlib.Path(workdir).expanduser()
   config = load(workdir / "config.json")
   config.eval.select = select or config.eval.select
+  config.data.data_dir = data_dir or config.data.data_dir
   validate(config)
   config.data.test_split = split or config.data.test_split
-  launcher = parallel.Launcher(
-    config.train.launcher, parallel.choose_devices(config)
-  )
   dataset = data.load(config.data, config.data.test_split)
+  return judge_run(config, workdir, dataset, jax.local_devices())
+
+
+def judge_run(
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  dataset: data.Dataset,
+  devices: list[Any],
+  stop: Callable[[], bool] = lambda: False,
+) -> list[dict[str, Any]]:
+  """Judges the checkpoint that `config.eval.select` names on a loaded split.
+
+  Args:
+    config: The run's config.
+    workdir: Its folder.
+    dataset: The split `config.data.test_split`.
+    devices: The devices to use.
+    stop: Asked between cells; True ends the evaluation, to be resumed.
+
+  Returns:
+    The rows of this checkpoint and split, old and new.
+
+  Raises:
+    ConfigError: If there is no checkpoint.
+  """
+  launcher = parallel.Launcher(config.train.launcher, devices)
   model = models.build(**model_arguments(config), axis_name=parallel.AXIS)
   method = methods.build(config.method, tuple(config.data.shape))
   if not (workdir / "checkpoints").is_dir():
@@ -147,17 +173,6 @@ def evaluate(
     n_examples=len(dataset),
     trained_on=config.method.input.name,
   )
-  return _judge_all(config, workdir, subject, judge, variables, stop)
-
-
-def _judge_all(
-  config: ml_collections.ConfigDict,
-  workdir: pathlib.Path,
-  subject: evaluation.Subject,
-  judge: Judge,
-  variables: Mapping[str, Any],
-  stop: Callable[[], bool],
-) -> list[dict[str, Any]]:
   cells: Sequence[Perturbation] = evaluation.grid(
     config.eval.gaussian_stds, config.eval.alphas, config.eval.flip_rates
   )

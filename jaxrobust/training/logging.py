@@ -127,8 +127,19 @@ def _duration(seconds: float) -> str:
   return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
-def environment() -> dict[str, Any]:
-  """Versions, devices and the git commit of the code that runs."""
+def note_environment(path: pathlib.Path) -> None:
+  """Notes versions, devices and git commit: an entry for each start.
+
+  Args:
+    path: A JSON file with the list of the starts so far, or nothing yet.
+  """
+  starts = json.loads(path.read_text()) if path.exists() else []
+  partial = path.with_suffix(".part")
+  partial.write_text(json.dumps([*starts, _environment()], indent=2) + "\n")
+  partial.replace(path)
+
+
+def _environment() -> dict[str, Any]:
   import jax
 
   return {
@@ -159,8 +170,11 @@ def _git_commit() -> str | None:
       ["git", "-C", str(root), *words],
       capture_output=True,
       text=True,
-      check=False,
+      check=True,
     ).stdout.strip()
 
-  commit = git("rev-parse", "HEAD")
-  return (commit + ("+" if git("status", "--porcelain") else "")) or None
+  try:
+    changed = "+" if git("status", "--porcelain") else ""
+    return git("rev-parse", "HEAD") + changed
+  except (OSError, subprocess.CalledProcessError):
+    return None  # No git here, or not its owner's checkout.

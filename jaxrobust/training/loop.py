@@ -1,7 +1,6 @@
 """The train loop, from a config and a folder to a judged model."""
 
 import dataclasses
-import json
 import pathlib
 import signal
 import threading
@@ -17,33 +16,35 @@ from jaxrobust.training import config as config_lib
 from jaxrobust.training import parallel
 from jaxrobust.training import state as state_lib
 from jaxrobust.training.checkpoints import Checkpoints
-from jaxrobust.training.evaluate import Judge, evaluate, open_checkpoints
-from jaxrobust.training.logging import MetricWriter, Progress, environment
+from jaxrobust.training.checks import validate
+from jaxrobust.training.evaluate import Judge, judge_run, open_checkpoints
+from jaxrobust.training.logging import MetricWriter, Progress, note_environment
 from jaxrobust.training.step import make_train_step
 
 # What may differ when a run is resumed: it changes no number but, for the
 # devices, in the last bits.
 _FREE_TO_CHANGE = (
-  ("train", "launcher"),
-  ("train", "devices"),
-  ("train", "log_every"),
-  ("data", "data_dir"),
-  ("data", "path"),
-  ("data", "cache"),
-  ("data", "device_resident"),
-  ("checkpoint", None),
-  ("eval", None),
+  "train.launcher",
+  "train.devices",
+  "train.log_every",
+  "data.data_dir",
+  "data.path",
+  "data.cache",
+  "data.device_resident",
+  "data.test_split",
+  "checkpoint.",
+  "eval.",
 )
 
 
 class NonFiniteLoss(FloatingPointError):
-  """The loss or the gradient stopped being a number."""
+  """The loss, the gradient or a parameter stopped being a number."""
 
   def __init__(self, step: int, last_good: int | None):
     kept = "none was saved yet" if last_good is None else f"step {last_good}"
     super().__init__(
-      f"loss or gradient not finite at step {step}; last good checkpoint: "
-      f"{kept}"
+      f"loss, gradient or parameters not finite at step {step}; last good "
+      f"checkpoint: {kept}"
     )
     self.step = step
 
@@ -95,7 +96,7 @@ def train(
     (True, 'clean')
   """
   with _Interruption() as interruption:
-    return _train(config, pathlib.Path(workdir), interruption)
+    return _train(config, pathlib.Path(workdir).expanduser(), interruption)
 
 
 def _train(
@@ -105,7 +106,7 @@ def _train(
 ) -> Outcome:
   # ---- Check and prepare ----------------------------------------------------
   parallel.use_all_cores()
-  config_lib.validate(config)
+  validate(config)
   devices = parallel.choose_devices(config)
   _begin_or_resume(config, workdir)
   launcher = parallel.Launcher(config.train.launcher, devices)
@@ -115,6 +116,8 @@ def _train(
   validation_set = None
   if config.data.validation_split:
     validation_set = data.load(config.data, config.data.validation_split)
+  # Read before training, so that a missing test set costs no training.
+  test_set = data.load(config.data, config.data.test_split)
   loader = data.Loader(
     train_set,
     config.train.batch_size,
@@ -155,7 +158,12 @@ def _train(
   restored = checkpoints.restore(state)
   if restored is not None:
     state = restored.state
-    loader.set_state(restored.data_position)
+    try:
+      loader.set_state(restored.data_position)
+    except ValueError as error:
+      raise config_lib.ConfigError(
+        f"config.data: not the data that {workdir} was begun with ({error})"
+      ) from error
   state = launcher.replicate(state)
   resident = {}
   if config.data.device_resident:
@@ -208,18 +216,21 @@ def _train(
   # ---- Judge ----------------------------------------------------------------
   if step < total_steps:
     return Outcome(False, step, [])
-  rows = evaluate(workdir, stop=lambda: interruption.requested)
+  rows = judge_run(
+    config, workdir, test_set, devices, lambda: interruption.requested
+  )
   return Outcome(not interruption.requested, step, rows)
 
 
 def _begin_or_resume(
   config: ml_collections.ConfigDict, workdir: pathlib.Path
 ) -> None:
-  """Writes the run's papers; refuses to go on with checkpoints of another."""
+  """Writes the run's papers; refuses to go on with the work of another."""
   path = workdir / "config.json"
-  if any((workdir / "checkpoints").glob("[0-9]*")):
-    begun = _numbers(config_lib.load(path))
-    for field, value in _numbers(config).items():
+  has_checkpoints = any((workdir / "checkpoints").glob("[0-9]*"))
+  if has_checkpoints or (workdir / "results.csv").exists():
+    begun = _numbers(config_lib.load(path).to_dict())
+    for field, value in _numbers(config.to_dict()).items():
       if begun.get(field) != value:
         raise config_lib.ConfigError(
           f"config.{field}={value!r}: {workdir} was begun with "
@@ -227,35 +238,19 @@ def _begin_or_resume(
         )
   workdir.mkdir(parents=True, exist_ok=True)
   config_lib.save(config, path)
-  text = json.dumps(environment(), indent=2)
-  (workdir / "environment.json").write_text(text + "\n")
+  note_environment(workdir / "environment.json")
 
 
-def _numbers(config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """The fields that decide the numbers of a run, flat."""
-  return {
-    f"{section}.{field}" if field else section: value
-    for section, field, value in _leaves(config)
-    if (section, None) not in _FREE_TO_CHANGE
-    and (section, field) not in _FREE_TO_CHANGE
-  }
-
-
-def _leaves(config):
-  for section, value in config.to_dict().items():
-    if not isinstance(value, dict):
-      yield section, "", value
-      continue
-    for field, inner in value.items():
-      if isinstance(inner, dict):
-        for name, leaf in inner.items():
-          yield section, f"{field}.{name}", _plain(leaf)
-      else:
-        yield section, field, _plain(inner)
-
-
-def _plain(value: Any) -> Any:
-  return list(value) if isinstance(value, tuple) else value
+def _numbers(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+  """The fields that decide the numbers of a run, with their dotted names."""
+  flat = {}
+  for name, value in tree.items():
+    field = prefix + name
+    if isinstance(value, dict):
+      flat.update(_numbers(value, field + "."))
+    elif not field.startswith(_FREE_TO_CHANGE):
+      flat[field] = list(value) if isinstance(value, tuple) else value
+  return flat
 
 
 class _RecentMetrics:
@@ -276,7 +271,9 @@ class _RecentMetrics:
     rows = jax.device_get(self._pending)
     for row in rows:
       self._step += 1
-      if not np.isfinite(row["loss"] + row["gradient_norm"]):
+      if not np.isfinite(
+        [row["loss"], row["gradient_norm"], row["parameter_norm"]]
+      ).all():
         saved = self._checkpoints.steps()
         raise NonFiniteLoss(self._step, saved[-1] if saved else None)
     self._pending = []

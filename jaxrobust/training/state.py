@@ -22,7 +22,7 @@ class State(struct.PyTreeNode):
     batch_stats: Running statistics of the norm layers; {} if there are none.
     opt_state: The optimiser's state.
     method_state: What the objective carries between steps; {} if nothing.
-    ema: The moving average of `params`; {} if there is none.
+    ema: The moving average of params and batch_stats; {} if there is none.
     key: The run's typed PRNG key; every draw is folded out of it.
   """
 
@@ -35,9 +35,9 @@ class State(struct.PyTreeNode):
   key: jax.Array
 
   def variables(self) -> dict[str, Any]:
-    """The collections to evaluate with: averaged parameters if there are."""
-    return {
-      "params": self.ema or self.params,
+    """The collections to evaluate with: the averaged ones if there are."""
+    return self.ema or {
+      "params": self.params,
       "batch_stats": self.batch_stats,
     }
 
@@ -125,7 +125,7 @@ def initial_state(
     optimizer: As made by `make_optimizer`.
     shape: The shape of one example.
     seed: The run's one seed.
-    with_ema: Whether to keep a moving average of the parameters.
+    with_ema: Whether to keep a moving average of what is evaluated with.
 
   Returns:
     The state.
@@ -135,13 +135,15 @@ def initial_state(
     jax.random.fold_in(key, data.Tag.INIT), jnp.zeros((1, *shape))
   )
   params = variables["params"]
+  batch_stats = variables.get("batch_stats", {})
+  ema = {"params": params, "batch_stats": batch_stats} if with_ema else {}
   return State(
     step=jnp.zeros((), jnp.int32),
     params=params,
-    batch_stats=variables.get("batch_stats", {}),
+    batch_stats=batch_stats,
     opt_state=optimizer.init(params),
     method_state={},
-    ema=jax.tree.map(jnp.copy, params) if with_ema else {},
+    ema=jax.tree.map(jnp.copy, ema),
     key=key,
   )
 

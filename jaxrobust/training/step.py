@@ -103,18 +103,20 @@ def make_train_step(
       gradient, state.opt_state, state.params
     )
     params = optax.apply_updates(state.params, updates)
-    ema = state.ema
-    if ema_decay:
-      ema = optax.incremental_update(params, ema, 1 - ema_decay)
     metrics = {
       "loss": loss,
       "accuracy": accuracy,
       "gradient_norm": optax.tree.norm(gradient),
+      "parameter_norm": optax.tree.norm(params),
       "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
     }
     # Batch statistics of a model that does not sum over the axis itself would
     # differ between devices, and what leaves must not.
     batch_stats = jax.lax.pmean(batch_stats, axis_name)
+    ema = state.ema
+    if ema_decay:
+      live = {"params": params, "batch_stats": batch_stats}
+      ema = optax.incremental_update(live, ema, 1 - ema_decay)
     state = state.replace(
       step=state.step + 1,
       params=params,
@@ -141,4 +143,10 @@ def _masked_sum(values: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def _split(parts: int) -> Callable[[jax.Array], jax.Array]:
-  return lambda array: array.reshape((parts, -1, *array.shape[1:]))
+  """Deals rows out in turn: part k has the global rows k, k + parts, ...
+
+  Which rows share batch statistics then does not depend on the devices.
+  """
+  return lambda array: array.reshape((-1, parts, *array.shape[1:])).swapaxes(
+    0, 1
+  )

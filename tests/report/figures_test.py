@@ -80,3 +80,20 @@ def test_a_folder_without_rows_is_wrong_use(tmp_path, capsys):
     figures.main([str(tmp_path / "none"), "--out=x.png"])
   assert caught.value.code == 2
   assert "is this a run's folder?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ("column", "value"), [("split", "train[:9]"), ("seed", 1), ("run", "other")]
+)
+def test_rows_that_one_line_cannot_show_are_refused(rows, column, value):
+  other = [{**row, column: value} for row in rows]
+  with pytest.raises(ValueError, match=f"must have one {column}"):
+    figures.accuracy_against_strength(rows + other, CAUCHY)
+
+
+def test_every_method_gets_a_line_however_many():
+  rows = []
+  for number in range(8):
+    rows += make_rows(f"method{number}", {0.0: 0.9, 0.1: 0.8})
+  (axes,) = figures.accuracy_against_strength(rows, CAUCHY).axes
+  assert len(axes.lines) == 8

@@ -117,3 +117,31 @@ def test_nothing_whole_is_an_error_not_a_fresh_start(tmp_path, state):
     pytest.raises(lib.CheckpointError, match="no whole checkpoint among 1"),
   ):
     restore(tmp_path, state)
+
+
+@pytest.mark.filterwarnings("ignore:checkpoint passed over")
+def test_saves_go_on_below_a_damaged_checkpoint(tmp_path, state):
+  save(tmp_path, state, {3: None, 6: None})
+  biggest_file(tmp_path, 6).unlink()
+  checkpoints = lib.Checkpoints(tmp_path, 2, 0)
+  assert checkpoints.restore(state).step == 3
+  assert checkpoints.steps() == [3]
+  checkpoints.save(at(state, 4), {"position": 4})
+  checkpoints.wait()
+  assert checkpoints.steps() == [3, 4]
+  checkpoints.close()
+  assert restore(tmp_path, state).step == 4
+
+
+@pytest.mark.filterwarnings("ignore:checkpoint passed over")
+def test_a_changed_data_position_is_noticed(tmp_path, state):
+  save(tmp_path, state, {1: None, 2: None})
+  file = tmp_path / "2" / "extra" / "metadata"
+  text = file.read_text()
+  assert '"position": 2' in text or '"position":2' in text
+  file.write_text(
+    text.replace('"position": 2', '"position": 7').replace(
+      '"position":2', '"position":7'
+    )
+  )
+  assert restore(tmp_path, state).step == 1

@@ -30,6 +30,8 @@ WRONG = [
   ("eval.alphas", (2.5,), r"in \(0, 2\]"),
   ("eval.flip_rates", (0.0,), r"in \(0, 1\)"),
   ("eval.gaussian_stds", (-1.0,), "positive"),
+  ("eval.alphas", ("a",), "numbers"),
+  ("model.std", ("a",), "numbers"),
 ]
 
 
@@ -52,6 +54,24 @@ def test_a_wrong_value_is_named(field, value, allowed):
 
 def test_the_default_config_is_valid():
   jaxrobust.validate(jaxrobust.default_config())
+
+
+def test_a_shape_that_the_model_does_not_take_is_refused():
+  config = jaxrobust.default_config()
+  config.model.name = "vit_tiny"
+  config.model.patch = 5
+  with pytest.raises(jaxrobust.ConfigError, match="patch"):
+    jaxrobust.validate(config)
+
+
+def test_a_presets_name_on_other_parts_is_refused():
+  config = jaxrobust.default_config()
+  config.method.input.name = "gaussian"
+  config.method.input.std = 0.1
+  with pytest.raises(jaxrobust.ConfigError, match="a name of their own"):
+    jaxrobust.validate(config)
+  config.method.name = "mine"
+  jaxrobust.validate(config)
 
 
 def test_an_option_of_another_model_is_refused():

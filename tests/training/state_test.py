@@ -52,10 +52,9 @@ def test_the_multistep_rate_falls_at_its_epochs(config, warmup):
   config.schedule.factor = 0.2
   config.schedule.warmup_epochs = warmup
   found = rates(config)
-  # A step is still at the old rate at the boundary, as optax counts.
   np.testing.assert_allclose(found[10:20], 0.5, rtol=1e-6)
-  np.testing.assert_allclose(found[21:30], 0.1, rtol=1e-6)
-  np.testing.assert_allclose(found[31:], 0.02, rtol=1e-6)
+  np.testing.assert_allclose(found[20:30], 0.1, rtol=1e-6)
+  np.testing.assert_allclose(found[30:], 0.02, rtol=1e-6)
 
 
 def updated(config, gradient, params, steps=1):

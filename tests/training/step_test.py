@@ -173,7 +173,9 @@ def test_the_average_follows_the_parameters(config, model):
   before = make_pieces(config, model, 1)[2]
   after, _ = run_steps(config, model, 1, steps=1)
   expected = jax.tree.map(
-    lambda old, new: 0.75 * old + 0.25 * new, before.params, after.params
+    lambda old, new: 0.75 * old + 0.25 * new,
+    {"params": before.params, "batch_stats": before.batch_stats},
+    {"params": after.params, "batch_stats": after.batch_stats},
   )
   chex.assert_trees_all_close(after.ema, expected, rtol=1e-6, atol=1e-7)
 
@@ -197,3 +199,13 @@ def test_bfloat16_computes_in_half_and_keeps_float32_state(config):
       jax.tree.leaves(state.params), jax.tree.leaves(full.params), strict=True
     )
   )
+
+
+@pytest.mark.parametrize("devices", [2, 4, 8])
+def test_devices_do_not_change_micro_batches_with_batch_norm(
+  config, model, devices
+):
+  config.train.accumulate = 3
+  one = run_steps(config, model, 1)
+  many = run_steps(config, model, devices)
+  chex.assert_trees_all_close(one, many, rtol=2e-5, atol=2e-6)
