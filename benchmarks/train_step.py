@@ -345,7 +345,7 @@ def make_jax_step(name: str, devices, method: str = "standard"):
 def torch_worker():
   """Returns the greeting and the commands of the process with PyTorch."""
   cores = hold_to_two_cores()
-  import torch
+  import torch  # pyright: ignore[reportMissingImports]
 
   cuda = torch.cuda.is_available()
   device = "cuda" if cuda else "cpu"
@@ -386,7 +386,7 @@ def torch_worker():
 
 def make_torch_step(name: str, layout: str, device: str):
   """Returns a function of nothing that does one training step."""
-  import torch
+  import torch  # pyright: ignore[reportMissingImports]
 
   model = make_torch_model(name).to(device).train()
   inputs, labels = make_batch(name)
@@ -413,7 +413,7 @@ def make_torch_step(name: str, layout: str, device: str):
 
 def make_torch_model(name: str):
   """Returns the PyTorch model equal to ours of that name."""
-  from torch import nn
+  from torch import nn  # pyright: ignore[reportMissingImports]
 
   case = CASES[name]
   if name == "lenet5":

@@ -7,7 +7,8 @@ Epochs, optimiser and augmentation are not known from the paper; these are the
 common ones for this network.
 
 Data: CIFAR-10; `jaxrobust prepare cifar10` fetches it.
-Hardware: one GPU or a TPU. Time: TIME
+Hardware: one GPU or a TPU, where it has not been timed; an epoch takes about
+20 minutes on 2 CPU cores.
 
   python -m jaxrobust.main --config=configs/cifar_alpha_stable.py \
     --workdir=runs/cifar_alpha_stable

@@ -101,6 +101,12 @@ def summarise(examples: Mapping[str, np.ndarray]) -> dict[str, float]:
 
   Returns:
     accuracy, accuracy_low and accuracy_high (95 % Wilson), nll and ece.
+
+  Example:
+    >>> ones = np.ones(4)
+    >>> summary = summarise({"nll": ones, "confidence": ones, "hits": ones})
+    >>> summary["accuracy"], summary["nll"], summary["ece"]
+    (1.0, 1.0, 0.0)
   """
   hits = np.asarray(examples["hits"], bool)
   low, high = wilson_interval(int(hits.sum()), len(hits))

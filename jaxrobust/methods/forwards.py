@@ -21,7 +21,20 @@ ForwardFn = Callable[
 
 
 def deterministic() -> ForwardFn:
-  """The network as it stands: one value per unit."""
+  """The network as it stands: one value per unit.
+
+  Returns:
+    The forward function.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> model = models.build("mlp", num_classes=3, hidden=(4,))
+    >>> x = jnp.zeros((2, 5, 1))
+    >>> variables = model.init(jax.random.key(0), x)
+    >>> outputs, _ = deterministic()(model, variables, x, jnp.ones(2), False)
+    >>> outputs.logits.shape
+    (2, 3)
+  """
 
   def forward(model, variables, inputs, mask, train):
     if not train:

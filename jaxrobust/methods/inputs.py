@@ -28,7 +28,18 @@ RESAMPLE = ("epoch", "once")
 
 
 def clean(shape: tuple[int, ...]) -> InputFn:
-  """Feeds the examples as they are."""
+  """Feeds the examples as they are.
+
+  Args:
+    shape: The shape of one example.
+
+  Returns:
+    The input function.
+
+  Example:
+    >>> clean((8, 8, 1))(None, "inputs", {})
+    'inputs'
+  """
   del shape
   return lambda draw, inputs, batch: inputs
 
@@ -43,6 +54,8 @@ def gaussian(
 ) -> InputFn:
   """Adds independent Gaussian noise to every element.
 
+    x~ = clip(x + std e),  e ~ N(0, 1)
+
   Args:
     shape: The shape of one example.
     std: Standard deviation, in units of the input; >= 0.
@@ -56,6 +69,12 @@ def gaussian(
 
   Raises:
     ValueError: If a parameter is out of range.
+
+  Example:
+    >>> draw = data.Draw(jax.random.key(0), jnp.arange(2), jnp.asarray(0))
+    >>> corrupt = gaussian((8, 8, 1), std=0.1)
+    >>> corrupt(draw, jnp.zeros((2, 8, 8, 1)), {}).shape
+    (2, 8, 8, 1)
   """
   if not 0 <= std < float("inf"):
     raise ValueError(f"std={std}: must be a finite number >= 0")
@@ -87,6 +106,8 @@ def alpha_stable(
 ) -> InputFn:
   """Adds independent alpha-stable noise to every element.
 
+    x~ = clip(x + c X),  E exp(itX) = exp(-|t|^alpha) for beta = 0
+
   The strength is given in exactly one way; with several `alphas` the same
   strength is converted for each tail index, so that they are matched.
 
@@ -112,6 +133,13 @@ def alpha_stable(
 
   Raises:
     ValueError: If a parameter is out of range, missing or ambiguous.
+
+  Example:
+    >>> draw = data.Draw(jax.random.key(0), jnp.arange(2), jnp.asarray(0))
+    >>> corrupt = alpha_stable((8, 8, 1), alpha=1.0, flip_rate=0.126)
+    >>> noisy = corrupt(draw, jnp.zeros((2, 8, 8, 1)), {})
+    >>> bool((noisy >= 0).all() and (noisy <= 1).all())
+    True
 
   References:
     Yuan, Li and Kuruoglu, `Robustness Enhancement in Neural Networks with

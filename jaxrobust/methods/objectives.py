@@ -22,7 +22,11 @@ ObjectiveFn = Callable[
 
 
 def cross_entropy(*, label_smoothing: float = 0.0) -> ObjectiveFn:
-  """Softmax cross-entropy with the labels.
+  """Softmax cross-entropy with the labels, per example.
+
+    l = -sum_k t_k log softmax(z)_k,  t = (1 - s) onehot(y) + s / K
+
+  with logits z, labels y and smoothing s over K classes.
 
   Args:
     label_smoothing: The share of the target spread evenly over all classes,
@@ -33,6 +37,13 @@ def cross_entropy(*, label_smoothing: float = 0.0) -> ObjectiveFn:
 
   Raises:
     ValueError: If `label_smoothing` is out of range.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> outputs = models.Outputs(jnp.zeros((1, 2)), jnp.zeros((1, 3)))
+    >>> values, _ = cross_entropy()(outputs, {"labels": jnp.asarray([1])}, {})
+    >>> [round(float(value), 4) for value in values]
+    [0.6931]
   """
   if not 0 <= label_smoothing < 1:
     raise ValueError(f"label_smoothing={label_smoothing}: must lie in [0, 1)")

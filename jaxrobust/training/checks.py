@@ -22,6 +22,16 @@ def validate(config: ml_collections.ConfigDict) -> None:
   Raises:
     ConfigError: Naming the first field that is wrong, its value and what is
       allowed.
+
+  Example:
+    >>> from jaxrobust.training.config import default_config
+    >>> config = default_config()
+    >>> config.train.epochs = 0
+    >>> validate(config)
+    Traceback (most recent call last):
+    ...
+    jaxrobust.training.config.ConfigError: config.train.epochs=0: must be at
+    least 1
   """
   for field in ("train.epochs", "train.batch_size", "train.accumulate"):
     _at_least(config, field, 1)
