@@ -10,9 +10,8 @@ cross-entropy, backward and an SGD-momentum update. Reported is the median over
 rounds of the time of a step within a round; ours is the package's own step,
 its host arrays and its waiting for each step included. 'first step' is the
 compilation and one step, with an empty cache and from the cache. PyTorch is
-measured as models are
-usually written and, for images, also in its channels_last layout; the claims
-are against the former.
+measured as models are usually written and, for images, also in its
+channels_last layout; the claims are against the former.
 
 The last line is one JSON object. Exit code 2: PyTorch is missing.
 """
@@ -29,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 
 class Case(NamedTuple):
@@ -269,11 +268,8 @@ def jax_worker():
   def measure(name, steps):
     step, state, batch = running[name]
     begin = time.perf_counter()
-    for i in range(steps):
+    for _ in range(steps):
       state, loss = step(state, batch)
-      # With 32 steps under way jax 0.10 stops two CPU devices for good.
-      if i % 8 == 7:
-        jax.block_until_ready(loss)
     jax.block_until_ready((state, loss))
     elapsed = time.perf_counter() - begin
     running[name][1] = state
@@ -297,8 +293,8 @@ def make_jax_step(name: str, devices, method: str = "standard"):
 
   case = CASES[name]
   shape = case.batch[1:]
-  config = jaxrobust.default_config()
-  config.method = methods.preset(method)
+  config = cast(Any, jaxrobust.default_config())
+  config.method = cast(Any, methods.preset(method))
   if method == "alpha_stable":
     config.method.input.alpha = 1.5
     config.method.input.scale = 0.1

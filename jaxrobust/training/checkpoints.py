@@ -52,7 +52,6 @@ class Checkpoints:
         policies.BestN(
           get_metric_fn=_accuracy,
           n=keep_best,
-          keep_checkpoints_without_metrics=False,
         )
       )
     self._ocp = ocp
@@ -94,9 +93,8 @@ class Checkpoints:
       return
     host = jax.device_get(_plain(state))
     args = self._ocp.args
-    metrics = None
-    if validation_accuracy is not None:
-      metrics = {"validation_accuracy": validation_accuracy}
+    # One that was not measured ranks below any that was.
+    rank = -1.0 if validation_accuracy is None else validation_accuracy
     saved = self._manager.save(
       step,
       args=args.Composite(
@@ -110,7 +108,7 @@ class Checkpoints:
           }
         ),
       ),
-      metrics=metrics,
+      metrics={"validation_accuracy": rank},
     )
     if not saved:
       raise CheckpointError(
