@@ -187,7 +187,7 @@ def main() -> None:
   for name, value in noise.items():
     print(f"{name:<30}{1e3 * value:>10.3f}")
   step = resnet_step_seconds()
-  print(f"{'ResNet-18 step with it, pmap':<30}{1e3 * step:>10.3f}")
+  print(f"{'ResNet-18 step with it':<30}{1e3 * step:>10.3f}")
   per_second = {name: 1.0 / value for name, value in noise.items()}
   claims.append(
     _claim(
