@@ -4,7 +4,7 @@ Paper: arXiv 2311.10803: x + c X, clipped to [0, 1], X standard alpha-stable
 with characteristic function exp(-|t|^alpha). Cauchy (alpha = 1) at flip rate
 P(|noise| > 0.5) = 0.126, which is scale c = 0.1.
 Data: MNIST; `jaxrobust prepare mnist` fetches it.
-Hardware: 2 CPU cores. Time: 2 to 3 minutes.
+Hardware: 2 CPU cores. Time: 1 minute.
 
   python -m jaxrobust.main --config=configs/mnist_alpha_stable.py \
     --workdir=runs/mnist_alpha_stable

@@ -4,7 +4,7 @@ Paper: arXiv 2311.10803, the Gaussian baseline: x + std N(0, 1), clipped to
 [0, 1]. Its strength is matched with Cauchy noise of scale 0.1 by the flip rate
 P(|noise| > 0.5) = 0.126.
 Data: MNIST; `jaxrobust prepare mnist` fetches it.
-Hardware: 2 CPU cores. Time: 2 to 3 minutes.
+Hardware: 2 CPU cores. Time: 1 minute.
 
   python -m jaxrobust.main --config=configs/mnist_gaussian.py \
     --workdir=runs/mnist_gaussian

@@ -2,7 +2,7 @@ r"""A fully connected network on MNIST, with no noise: the baseline.
 
 Paper: arXiv 2311.10803, the rows trained on clean data.
 Data: MNIST; `jaxrobust prepare mnist` fetches it.
-Hardware: 2 CPU cores. Time: 2 to 3 minutes.
+Hardware: 2 CPU cores. Time: 1 minute.
 
   python -m jaxrobust.main --config=configs/mnist_standard.py \
     --workdir=runs/mnist_standard
