@@ -316,6 +316,7 @@ def make_jax_step(name: str, devices, method: str = "standard"):
       methods.build(config.method, shape),
       optimizer,
       schedule,
+      1,
       parallel.AXIS,
     ),
     sharded_in=(False, True, False),

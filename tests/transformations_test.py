@@ -128,8 +128,8 @@ def _part(table, name, options):
   if table == "INPUTS":
     part = build((4, 4, 1), **options)
     return lambda key, index, step, inputs: part(
-      data.Draw(key, index, step), inputs, {}
-    )
+      {"inputs": inputs}, methods.Context(data.Draw(key, index, step))
+    )["inputs"]
   part = build(**options)
   return lambda logits, features, labels: part(
     models.Outputs(logits, features), {"labels": labels}, {}

@@ -1,5 +1,6 @@
 """The three slots of a method: input, forward, objective; and the presets."""
 
+from jaxrobust.methods.context import Context as Context
 from jaxrobust.methods.forwards import FORWARDS as FORWARDS
 from jaxrobust.methods.inputs import INPUTS as INPUTS
 from jaxrobust.methods.method import PRESETS as PRESETS

@@ -16,6 +16,7 @@ import ml_collections
 from ml_collections import config_dict
 
 from jaxrobust.methods import forwards, inputs, objectives
+from jaxrobust.methods.context import InputFn
 
 SLOTS: dict[str, Mapping[str, Callable[..., Any]]] = {
   "input": inputs.INPUTS,
@@ -35,7 +36,7 @@ PRESETS: dict[str, tuple[str, str, str]] = {
 class Method:
   """The three parts that the train step composes."""
 
-  input: inputs.InputFn
+  input: InputFn
   forward: forwards.ForwardFn
   objective: objectives.ObjectiveFn
 

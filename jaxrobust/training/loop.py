@@ -135,7 +135,9 @@ def _train(
   schedule = state_lib.learning_rate_schedule(config, steps_per_epoch)
   optimizer = state_lib.make_optimizer(config, schedule)
   step_fn = launcher.map(
-    make_train_step(config, model, method, optimizer, schedule, parallel.AXIS),
+    make_train_step(
+      config, model, method, optimizer, schedule, total_steps, parallel.AXIS
+    ),
     sharded_in=(False, True, False),
     sharded_out=(False, False),
     donate=(0,),

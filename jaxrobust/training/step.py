@@ -14,7 +14,7 @@ import ml_collections
 import optax
 
 from jaxrobust import data
-from jaxrobust.methods import Method
+from jaxrobust.methods import Context, Method
 from jaxrobust.training.state import State
 
 Batch = Mapping[str, jax.Array]
@@ -28,6 +28,7 @@ def make_train_step(
   method: Method,
   optimizer: optax.GradientTransformation,
   schedule: optax.Schedule,
+  total_steps: int,
   axis_name: str,
 ) -> TrainStep:
   """Builds the step that `parallel` maps over the devices.
@@ -43,6 +44,7 @@ def make_train_step(
     method: The three parts.
     optimizer: The optax transformation.
     schedule: Its learning rate, for the metrics.
+    total_steps: The number of updates in the whole training.
     axis_name: The axis that the step is mapped over.
 
   Returns:
@@ -63,7 +65,21 @@ def make_train_step(
       inputs = data.random_crop(draw(data.Tag.CROP), inputs, padding)
     if flip:
       inputs = data.random_flip(draw(data.Tag.FLIP), inputs)
-    inputs = method.input(draw, inputs, batch)
+
+    def logits(inputs):
+      outputs, _ = method.forward(
+        model,
+        {"params": state.params, "batch_stats": state.batch_stats},
+        inputs,
+        batch["mask"],
+        False,
+      )
+      return outputs.logits
+
+    progress = state.step.astype(jnp.float32) / total_steps
+    batch = method.input(
+      {**batch, "inputs": inputs}, Context(draw, progress, logits, axis_name)
+    )
     count = jax.lax.psum(jnp.sum(batch["mask"]), axis_name)
 
     def share_of_loss(params, batch_stats, method_state, rows):
@@ -87,14 +103,13 @@ def make_train_step(
       sums = jax.tree.map(jnp.add, sums, (gradient, loss, accuracy))
       return (sums, batch_stats, method_state), None
 
-    rows = {**batch, "inputs": inputs}
     zeros = jax.tree.map(jnp.zeros_like, state.params), 0.0, 0.0
     carry = (zeros, state.batch_stats, state.method_state)
     if micro_batches == 1:
-      carry, _ = accumulate(carry, rows)
+      carry, _ = accumulate(carry, batch)
     else:
       carry, _ = jax.lax.scan(
-        accumulate, carry, jax.tree.map(_split(micro_batches), rows)
+        accumulate, carry, jax.tree.map(_split(micro_batches), batch)
       )
     sums, batch_stats, method_state = carry
     gradient, loss, accuracy = jax.lax.psum(sums, axis_name)

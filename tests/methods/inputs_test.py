@@ -22,7 +22,8 @@ def feed(name, shape=SHAPE, step=3, index=None, level=0.5, **parameters):
   @jax.jit
   def draw_inputs(index, step):
     draw = data.Draw(jax.random.key(0), index, step)
-    return function(draw, jnp.full((len(index), *shape), level), {})
+    batch = {"inputs": jnp.full((len(index), *shape), level)}
+    return function(batch, methods.Context(draw))["inputs"]
 
   return np.asarray(draw_inputs(index, jnp.int32(step)), np.float64)
 

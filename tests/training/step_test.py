@@ -34,7 +34,7 @@ def make_pieces(config, model, devices, launcher="pmap"):
   optimizer = state_lib.make_optimizer(config, schedule)
   method = methods.build(config.method, (8, 8, 1))
   train_step = step.make_train_step(
-    config, model, method, optimizer, schedule, parallel.AXIS
+    config, model, method, optimizer, schedule, 6, parallel.AXIS
   )
   state = state_lib.create_state(
     model, optimizer, (8, 8, 1), 0, with_ema=config.train.ema_decay > 0
@@ -96,7 +96,8 @@ def test_noise_is_bit_identical_on_any_number_of_devices(config, devices):
   def noisy(count):
     def draw_inputs(rows):
       draw = data.Draw(jax.random.key(3), rows["index"], jax.numpy.int32(5))
-      return method.input(draw, data.as_float(rows["inputs"]), rows)
+      rows = {**rows, "inputs": data.as_float(rows["inputs"])}
+      return method.input(rows, methods.Context(draw))["inputs"]
 
     launch = parallel.Launcher("pmap", jax.devices()[:count])
     mapped = launch.map(draw_inputs, sharded_in=(True,), sharded_out=True)
