@@ -9,3 +9,6 @@ from jaxrobust.methods.method import build as build
 from jaxrobust.methods.method import check_name as check_name
 from jaxrobust.methods.method import preset as preset
 from jaxrobust.methods.objectives import OBJECTIVES as OBJECTIVES
+from jaxrobust.methods.objectives import (
+  REGRESSION_OBJECTIVES as REGRESSION_OBJECTIVES,
+)

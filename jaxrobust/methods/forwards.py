@@ -1,27 +1,43 @@
 """The forward slot: how the network is evaluated.
 
 A forward is a builder: `builder(**parameters)` returns a pure function of
-(model, variables, inputs, mask, train) that gives the model's `Outputs` and
-the new batch statistics. The keyword parameters of the builders in `FORWARDS`
-are the fields of `config.method.forward`.
+(model, variables, inputs, mask, train, keys) that gives the model's `Outputs`
+and the new batch statistics. `keys` [N] are the examples' own, for what is
+random in training; without them, as in evaluation, nothing is. The keyword
+parameters of the builders in `FORWARDS` are the fields of
+`config.method.forward`.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import flax.linen as nn
 import jax
 
 from jaxrobust import models
 
-ForwardFn = Callable[
-  [nn.Module, Mapping[str, Any], jax.Array, jax.Array, bool],
-  tuple[models.Outputs, Any],
-]
+
+class ForwardFn(Protocol):
+  """Evaluates the network; see the head of this file."""
+
+  def __call__(
+    self,
+    model: nn.Module,
+    variables: Mapping[str, Any],
+    inputs: jax.Array,
+    mask: jax.Array,
+    train: bool,
+    keys: jax.Array | None = None,
+  ) -> tuple[models.Outputs, Any]:
+    """The outputs for `inputs`, and the new batch statistics."""
+    ...
 
 
 def deterministic() -> ForwardFn:
   """The network as it stands: one value per unit.
+
+  A model with a field `dropout` above 0 is given the keys in training; no
+  other model sees them.
 
   Returns:
     The forward function.
@@ -36,12 +52,18 @@ def deterministic() -> ForwardFn:
     (2, 3)
   """
 
-  def forward(model, variables, inputs, mask, train):
+  def forward(model, variables, inputs, mask, train, keys=None):
     if not train:
       outputs = model.apply(variables, inputs, train=False, mask=mask)
       return outputs, variables.get("batch_stats", {})
+    random = {"keys": keys} if getattr(model, "dropout", 0) else {}
     outputs, updated = model.apply(
-      variables, inputs, train=True, mask=mask, mutable=["batch_stats"]
+      variables,
+      inputs,
+      train=True,
+      mask=mask,
+      mutable=["batch_stats"],
+      **random,
     )
     return outputs, updated.get("batch_stats", {})
 

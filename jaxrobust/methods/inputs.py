@@ -15,7 +15,7 @@ perhaps, further entries that an objective reads:
 
 from collections.abc import Callable
 
-from jaxrobust.methods import noise
+from jaxrobust.methods import adversarial, augmix, bursts, mixing, noise
 from jaxrobust.methods.context import InputFn
 
 
@@ -40,4 +40,8 @@ INPUTS: dict[str, Callable[..., InputFn]] = {
   "clean": clean,
   "gaussian": noise.gaussian,
   "alpha_stable": noise.alpha_stable,
+  "adversarial": adversarial.adversarial,
+  "mixup": mixing.mixup,
+  "augmix": augmix.augmix,
+  "burst": bursts.burst,
 }

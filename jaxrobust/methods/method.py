@@ -29,6 +29,9 @@ PRESETS: dict[str, tuple[str, str, str]] = {
   "standard": ("clean", "deterministic", "cross_entropy"),
   "gaussian": ("gaussian", "deterministic", "cross_entropy"),
   "alpha_stable": ("alpha_stable", "deterministic", "cross_entropy"),
+  "adversarial": ("adversarial", "deterministic", "cross_entropy"),
+  "mixup": ("mixup", "deterministic", "cross_entropy"),
+  "augmix": ("augmix", "deterministic", "cross_entropy"),
 }
 
 

@@ -1,18 +1,28 @@
 """Additive noise as an input: Gaussian and alpha-stable."""
 
-from collections.abc import Callable
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 
 from jaxrobust import alpha_stable as stable
 from jaxrobust import data
-from jaxrobust.methods.context import Context, InputFn
+from jaxrobust.methods.additive import additive
+from jaxrobust.methods.context import InputFn
+from jaxrobust.methods.schedule import strength_schedule
+from jaxrobust.methods.strength import matched_scales, number
 
-# Noise of one example's shape: (keys, draw, inputs) -> float32 [N, ...].
-NoiseFn = Callable[[jax.Array, data.Draw, jax.Array], jax.Array]
-
-RESAMPLE = ("epoch", "once")
+# The axes of an example along which an impulse is shared, by its rank.
+SHARE = {
+  2: {"element": (), "example": (0, 1), "time": (1,), "variate": (0,)},
+  3: {
+    "element": (),
+    "example": (0, 1, 2),
+    "row": (1, 2),
+    "column": (0, 2),
+    "channel": (0, 1),
+  },
+}
 
 
 def gaussian(
@@ -20,8 +30,12 @@ def gaussian(
   *,
   std: float,
   clip: bool | None = None,
+  max_abs: float | None = None,
   resample: str = "epoch",
   p_noisy: float = 1.0,
+  schedule: str = "constant",
+  schedule_from: float | None = None,
+  schedule_to: float | None = None,
 ) -> InputFn:
   """Adds independent Gaussian noise to every element.
 
@@ -31,9 +45,18 @@ def gaussian(
     shape: The shape of one example.
     std: Standard deviation, in units of the input; >= 0.
     clip: Whether to clip to [0, 1]; by default images are and series are not.
+    max_abs: Winsorises noisy series to [-max_abs, max_abs], in units of the
+      input: one impulse of 1e5 ruins the batch statistics of a BatchNorm. By
+      default, as in the paper, nothing bounds them.
     resample: "epoch" draws anew each time an example is seen, "once" keeps
       each example's first draw.
     p_noisy: The probability that an example is corrupted, in [0, 1].
+    schedule: How a factor of the noise, and so of its scale, runs over the
+      training: "constant", "linear" or "cosine". With resample="once" the
+      noise of an example is the same but for the factor.
+    schedule_from: The factor at the first step, >= 0; by default 0.
+    schedule_to: The factor after the last step, >= 0; by default 1. Less than
+      `schedule_from` for noise that fades.
 
   Returns:
     The input function.
@@ -42,6 +65,7 @@ def gaussian(
     ValueError: If a parameter is out of range.
 
   Example:
+    >>> from jaxrobust.methods.context import Context
     >>> draw = data.Draw(jax.random.key(0), jnp.arange(2), jnp.asarray(0))
     >>> corrupt = gaussian((8, 8, 1), std=0.1)
     >>> batch = {"inputs": jnp.zeros((2, 8, 8, 1))}
@@ -56,7 +80,15 @@ def gaussian(
     unit = jax.vmap(lambda key: jax.random.normal(key, inputs.shape[1:]))(keys)
     return std * unit
 
-  return _noisy_input(noise, shape, clip, resample, p_noisy)
+  return additive(
+    noise,
+    shape,
+    clip=clip,
+    max_abs=max_abs,
+    resample=resample,
+    p_noisy=p_noisy,
+    factor=strength_schedule(schedule, schedule_from, schedule_to),
+  )
 
 
 def alpha_stable(
@@ -64,41 +96,67 @@ def alpha_stable(
   *,
   alpha: float | None = None,
   alphas: tuple[float, ...] = (),
+  alpha_per: str = "example",
   beta: float = 0.0,
   scale: float | None = None,
+  scales: tuple[float, ...] = (),
   dispersion: float | None = None,
   std: float | None = None,
   flip_rate: float | None = None,
   geometric_power: float | None = None,
   gamma: float | None = None,
   parameterization: stable.Parameterization = "S0",
+  share: str = "element",
   clip: bool | None = None,
+  max_abs: float | None = None,
   resample: str = "epoch",
   p_noisy: float = 1.0,
+  schedule: str = "constant",
+  schedule_from: float | None = None,
+  schedule_to: float | None = None,
 ) -> InputFn:
-  """Adds independent alpha-stable noise to every element.
+  """Adds alpha-stable noise to every element.
 
     x~ = clip(x + c X),  E exp(itX) = exp(-|t|^alpha) for beta = 0
 
-  The strength is given in exactly one way; with several `alphas` the same
-  strength is converted for each tail index, so that they are matched.
+  The strength is given in exactly one way. With several `alphas` a flip rate
+  or a geometric power is converted for each tail index, so that they are
+  matched. One `scale` for all is not: at equal c, impulses beyond the range of
+  an image are the more frequent the smaller the tail index. `scales` gives
+  each its own.
+
+  With `share`, elements have the same law but are hit together: one random
+  factor multiplies Gaussian noise in the whole block (see
+  `alpha_stable.sample_isotropic`). Of images, a block is the "example", a
+  "row" (all pixels and channels of one image row), a "column", or a "channel"
+  (all pixels of one colour); of series, the "example", a "time" step (all its
+  variates) or a "variate" (all time steps of it).
 
   Args:
     shape: The shape of one example.
-    alpha: Tail index, in (0, 2]; 1 is Cauchy, 2 is Gaussian.
-    alphas: Instead of `alpha`: each example draws its tail index from this
-      list.
+    alpha: Tail index, in (0, 2]; 1 is Cauchy, 2 is Gaussian. It and `scale`
+      may be traced, where the input is built inside a traced function.
+    alphas: Instead of `alpha`: the tail index is drawn from this list.
+    alpha_per: "example": each example draws its own tail index; "batch": all
+      examples of a step have the same, drawn anew at each step.
     beta: Skewness, in [-1, 1].
-    scale: The scale c of the law.
+    scale: The scale c of the law, of all laws alike with `alphas`.
+    scales: The scale of each law, as many as `alphas`.
     dispersion: c**alpha, the gamma of the signal-processing literature.
     std: Standard deviation; only for alpha = 2.
     flip_rate: P(|noise| > 0.5) of the symmetric law, in (0, 1).
     geometric_power: exp(E log|noise|) of the symmetric law.
     gamma: Refused: papers mean either the scale or the dispersion by it.
     parameterization: "S0" (continuous in alpha) or "S1".
+    share: What shares an impulse, as above; "element" for independent noise.
+      Only for beta = 0.
     clip: As for `gaussian`.
+    max_abs: As for `gaussian`.
     resample: As for `gaussian`.
     p_noisy: As for `gaussian`.
+    schedule: As for `gaussian`.
+    schedule_from: As for `gaussian`.
+    schedule_to: As for `gaussian`.
 
   Returns:
     The input function.
@@ -107,6 +165,7 @@ def alpha_stable(
     ValueError: If a parameter is out of range, missing or ambiguous.
 
   Example:
+    >>> from jaxrobust.methods.context import Context
     >>> draw = data.Draw(jax.random.key(0), jnp.arange(2), jnp.asarray(0))
     >>> corrupt = alpha_stable((8, 8, 1), alpha=1.0, flip_rate=0.126)
     >>> batch = {"inputs": jnp.zeros((2, 8, 8, 1))}
@@ -118,109 +177,86 @@ def alpha_stable(
     Yuan, Li and Kuruoglu, `Robustness Enhancement in Neural Networks with
     Alpha-Stable Training Noise <https://arxiv.org/abs/2311.10803>`_, 2023.
   """
-  if gamma is not None:
-    raise ValueError(
-      f"gamma={gamma}: ambiguous; give scale (c) or dispersion (c**alpha)"
-    )
   if (alpha is None) == (not alphas):
     raise ValueError(
       f"alpha={alpha}, alphas={tuple(alphas)}: give exactly one of the two"
     )
+  indices = (alpha,) if alpha is not None else alphas
   strengths = {
     "scale": scale,
+    "scales": tuple(scales) or None,
     "dispersion": dispersion,
     "std": std,
     "flip_rate": flip_rate,
     "geometric_power": geometric_power,
   }
-  given = {k: v for k, v in strengths.items() if v is not None}
-  if len(given) != 1:
-    raise ValueError(
-      f"strength given by {sorted(given) or 'nothing'}: give exactly one of "
-      f"{', '.join(strengths)}"
-    )
-  ((kind, strength),) = given.items()
-  if kind in ("flip_rate", "geometric_power") and beta != 0:
-    raise ValueError(
-      f"{kind}={strength} with beta={beta}: defined for beta=0 only; use scale"
-    )
-  indices = (alpha,) if alpha is not None else alphas
   laws = [
     stable.AlphaStable(
-      float(index),
-      float(beta),
-      _scale(kind, index, strength),
-      parameterization=parameterization,
+      number(index), float(beta), c, parameterization=parameterization
     )
-    for index in indices
+    for index, c in zip(
+      indices, matched_scales(indices, strengths, gamma, beta), strict=True
+    )
   ]
+  if alpha_per not in ("example", "batch"):
+    raise ValueError(f"alpha_per={alpha_per!r}: must be 'example' or 'batch'")
+  if alpha_per == "batch" and not alphas:
+    raise ValueError("alpha_per='batch': needs alphas to draw from")
+  if alpha_per == "batch" and resample == "once":
+    raise ValueError(
+      "alpha_per='batch' with resample='once': a batch has no noise to keep; "
+      "must be 'example'"
+    )
+  shared_axes = _shared_axes(share, shape)
+  if shared_axes and beta != 0:
+    raise ValueError(f"share={share!r} with beta={beta}: only for beta=0")
+
+  def sample(key, law, each):
+    if shared_axes:
+      return law.sample_isotropic(key, each, shared_axes)
+    return law.sample(key, each)
 
   def noise(keys, draw, inputs):
     each = inputs.shape[1:]
     if len(laws) == 1:
-      return jax.vmap(lambda key: laws[0].sample(key, each))(keys)
+      return jax.vmap(lambda key: sample(key, laws[0], each))(keys)
+    if alpha_per == "batch":
+      # The same on every device: keyed by the step alone.
+      draw = dataclasses.replace(draw, index=jnp.zeros_like(draw.index))
     choice = jax.vmap(lambda key: jax.random.randint(key, (), 0, len(laws)))(
       draw(data.Tag.CHOICE, once=resample == "once")
     )
 
-    def sample(key, alpha, scale):
+    def sample_law(key, alpha, scale):
       law = stable.AlphaStable(
-        alpha, beta, scale, parameterization=parameterization
+        alpha, float(beta), scale, parameterization=parameterization
       )
-      return law.sample(key, each)
+      return sample(key, law, each)
 
-    return jax.vmap(sample)(
+    return jax.vmap(sample_law)(
       keys,
       jnp.asarray([law.alpha for law in laws])[choice],
       jnp.asarray([law.scale for law in laws])[choice],
     )
 
-  return _noisy_input(noise, shape, clip, resample, p_noisy)
+  return additive(
+    noise,
+    shape,
+    clip=clip,
+    max_abs=max_abs,
+    resample=resample,
+    p_noisy=p_noisy,
+    factor=strength_schedule(schedule, schedule_from, schedule_to),
+  )
 
 
-def _scale(kind: str, alpha: float, strength: float) -> float:
-  """The scale of one tail index, as a number known before tracing."""
-  if kind == "scale":
-    return float(strength)
-  if kind == "std":
-    if alpha != 2:
-      raise ValueError(f"std={strength} with alpha={alpha}: only for alpha=2")
-    return float(stable.scale_from_std(strength))
-  convert = getattr(stable, f"scale_from_{kind}")
-  try:
-    return float(convert(alpha, strength))
-  except ValueError as error:
+def _shared_axes(share: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+  """The axes of an example along which one impulse is shared."""
+  allowed = SHARE.get(len(shape), {"element": ()})
+  if share not in allowed:
+    kind = "images" if len(shape) == 3 else "series"
     raise ValueError(
-      f"{kind}={strength} with alpha={alpha}: {error}"
-    ) from error
-
-
-def _noisy_input(
-  noise: NoiseFn,
-  shape: tuple[int, ...],
-  clip: bool | None,
-  resample: str,
-  p_noisy: float,
-) -> InputFn:
-  """Additive noise with the options that every kind of noise shares."""
-  if resample not in RESAMPLE:
-    raise ValueError(f"resample={resample!r}: must be one of {RESAMPLE}")
-  if not 0 <= p_noisy <= 1:
-    raise ValueError(f"p_noisy={p_noisy}: must lie in [0, 1]")
-  clips = len(shape) == 3 if clip is None else clip
-  once = resample == "once"
-
-  def corrupt(batch, context):
-    draw, inputs = context.draw, batch["inputs"]
-    noisy = inputs + noise(draw(data.Tag.INPUT, once=once), draw, inputs)
-    if clips:
-      noisy = jnp.clip(noisy, 0.0, 1.0)
-    if p_noisy < 1:
-      keys = draw(data.Tag.COIN, once=once)
-      coin = jax.vmap(jax.random.uniform)(keys) < p_noisy
-      # A selection, not a product with the coin: 0 * inf would be NaN.
-      coin = coin.reshape((-1,) + (1,) * (inputs.ndim - 1))
-      noisy = jnp.where(coin, noisy, inputs)
-    return {**batch, "inputs": noisy}
-
-  return corrupt
+      f"share={share!r}: must be one of {', '.join(allowed)} for {kind} of "
+      f"shape {shape}"
+    )
+  return allowed[share]

@@ -26,7 +26,9 @@ def cross_entropy(*, label_smoothing: float = 0.0) -> ObjectiveFn:
 
     l = -sum_k t_k log softmax(z)_k,  t = (1 - s) onehot(y) + s / K
 
-  with logits z, labels y and smoothing s over K classes.
+  with logits z, labels y and smoothing s over K classes. Where the input has
+  put `targets` [N, K] into the batch, as `mixup` does, they take the place of
+  onehot(y), and are smoothed too.
 
   Args:
     label_smoothing: The share of the target spread evenly over all classes,
@@ -50,18 +52,49 @@ def cross_entropy(*, label_smoothing: float = 0.0) -> ObjectiveFn:
 
   def objective(outputs, batch, method_state):
     logits, labels = outputs.logits, batch["labels"]
-    if label_smoothing:
-      targets = optax.smooth_labels(
-        jax.nn.one_hot(labels, logits.shape[-1]), label_smoothing
-      )
-      values = optax.softmax_cross_entropy(logits, targets)
-    else:
+    targets = batch.get("targets")
+    if targets is None and not label_smoothing:
       values = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    return values, method_state
+      return values, method_state
+    if targets is None:
+      targets = jax.nn.one_hot(labels, logits.shape[-1])
+    if label_smoothing:
+      targets = optax.smooth_labels(targets, label_smoothing)
+    return optax.softmax_cross_entropy(logits, targets), method_state
+
+  return objective
+
+
+def mse() -> ObjectiveFn:
+  """Mean squared error of a regression, per example.
+
+    l = (1 / D) sum_d (y_d - t_d)^2
+
+  with predictions y, the model's logits, and targets t.
+
+  Returns:
+    The objective; `labels` of its batches are float32 [N, D], and so are
+    `targets`, which take their place where an input has made some.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> outputs = models.Outputs(jnp.asarray([[1.0, 2.0]]), jnp.zeros((1, 3)))
+    >>> values, _ = mse()(outputs, {"labels": jnp.asarray([[0.0, 2.0]])}, {})
+    >>> values
+    Array([0.5], dtype=float32)
+  """
+
+  def objective(outputs, batch, method_state):
+    errors = outputs.logits - batch.get("targets", batch["labels"])
+    return (errors**2).mean(axis=-1), method_state
 
   return objective
 
 
 OBJECTIVES: dict[str, Callable[..., ObjectiveFn]] = {
   "cross_entropy": cross_entropy,
+  "mse": mse,
 }
+
+# Those whose labels are real-valued targets; all others take classes.
+REGRESSION_OBJECTIVES = ("mse",)

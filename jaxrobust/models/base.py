@@ -15,7 +15,8 @@ class Outputs(NamedTuple):
   """What a model returns for a batch.
 
   Attributes:
-    logits: float32 [N, K], unnormalised log-probabilities.
+    logits: float32 [N, K], unnormalised log-probabilities of classes, or the
+      predicted targets of a regression.
     features: float32 [N, d], the penultimate features; the last layer, `head`,
       is affine in them: logits = features @ kernel + bias.
   """
@@ -74,7 +75,7 @@ class Model(nn.Module):
   The last layer is a Dense named `head`.
 
   Attributes:
-    num_classes: K, the number of logits.
+    num_classes: K, the number of logits: of classes, or of targets.
     mean: per-channel mean of the inputs; () for no normalisation.
     std: per-channel standard deviation of the inputs.
     axis_name: the mapped axis over which batch statistics are summed.
@@ -82,6 +83,8 @@ class Model(nn.Module):
     kind: what a single input is: an image [H, W, C], a series [T, C] or any
       array.
     quick: small options, for tests and `:quick` configurations.
+    vectorises: whether several networks, mapped over by `jax.vmap`, are faster
+      than one after the other: matrix products are, convolutions are not.
   """
 
   num_classes: int
@@ -92,6 +95,7 @@ class Model(nn.Module):
 
   kind: ClassVar[Kind] = "image"
   quick: ClassVar[Mapping[str, Any]] = {}
+  vectorises: ClassVar[bool] = False
 
   @nn.nowrap
   def check_input(self, shape: tuple[int, ...]) -> None:
@@ -127,3 +131,43 @@ class Model(nn.Module):
       logits.astype(jnp.float32),
       features.astype(jnp.float32),
     )
+
+
+def dropout(
+  units: jax.Array, rate: float, keys: jax.Array | None, layer: int
+) -> jax.Array:
+  """Sets units to zero at random and scales up the others: inverted dropout.
+
+    y = x b / (1 - rate),  P(b = 1) = 1 - rate
+
+  Args:
+    units: [N, d], of any float dtype.
+    rate: the probability that a unit is dropped, in [0, 1).
+    keys: [N] typed keys, one per example, so that what is dropped does not
+      depend on the batch or the devices; None only with rate 0.
+    layer: the layer's number; layers with different numbers are independent.
+
+  Returns:
+    [N, d], of the same dtype.
+
+  Raises:
+    ValueError: if keys are missing.
+
+  Example:
+    >>> keys = jax.random.split(jax.random.key(0), 2)
+    >>> sorted(set(dropout(jnp.ones((2, 50)), 0.5, keys, 0).ravel().tolist()))
+    [0.0, 2.0]
+
+  Reference: N. Srivastava et al., Dropout: A Simple Way to Prevent Neural
+  Networks from Overfitting, JMLR 15, 2014.
+  """
+  if not rate:
+    return units
+  if keys is None:
+    raise ValueError(f"dropout={rate} needs keys [N] in training, got None")
+
+  def kept(key):
+    key = jax.random.fold_in(key, layer)
+    return jax.random.bernoulli(key, 1 - rate, units.shape[1:])
+
+  return jnp.where(jax.vmap(kept)(keys), units / (1 - rate), 0)

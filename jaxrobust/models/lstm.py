@@ -23,6 +23,7 @@ class Lstm(base.Model):
   width: int = 128
 
   kind: ClassVar[base.Kind] = "series"
+  vectorises: ClassVar[bool] = True
   quick: ClassVar[dict[str, Any]] = {"width": 16}
 
   @nn.compact

@@ -18,14 +18,17 @@ class Mlp(base.Model):
   Attributes:
     hidden: the layers' widths; the last is the width of the features. ()
       makes a linear classifier, whose features are the input.
+    dropout: the probability that a hidden unit is dropped in training, [0, 1).
 
   Reference: X. Yuan et al., Robustness Enhancement in Neural Networks with
   Alpha-Stable Training Noise, arXiv:2311.10803.
   """
 
   hidden: tuple[int, ...] = (512, 256)
+  dropout: float = 0.0
 
   kind: ClassVar[base.Kind] = "any"
+  vectorises: ClassVar[bool] = True
   quick: ClassVar[dict[str, Any]] = {"hidden": (64,)}
 
   @nn.compact
@@ -34,10 +37,13 @@ class Mlp(base.Model):
     inputs: jax.Array,
     train: bool = False,
     mask: jax.Array | None = None,
+    keys: jax.Array | None = None,
   ) -> base.Outputs:
     """Returns the outputs for inputs [N, ...]; see `base.Model`."""
     x = self.enter(inputs)
     x = x.reshape(x.shape[0], -1)
-    for width in self.hidden:
+    rate = self.dropout if train else 0.0
+    for layer, width in enumerate(self.hidden):
       x = nn.relu(nn.Dense(width, dtype=self.dtype)(x))
+      x = base.dropout(x, rate, keys, layer)
     return self.leave(x)

@@ -60,7 +60,8 @@ def build(
       module with a field `num_classes`, whose `__call__(inputs, train, mask)`
       returns `Outputs`. Of `mean`, `std`, `axis_name` and `dtype` it gets those
       it has fields for.
-    num_classes: number of logits, at least 2.
+    num_classes: number of logits, at least 1: the classes, or the targets of
+      a regression.
     mean: per-channel mean of the inputs; () for no normalisation.
     std: per-channel standard deviation of the inputs.
     axis_name: the mapped axis over which batch statistics are summed.
@@ -87,9 +88,9 @@ def build(
     raise ValueError(f"dtype must be {_words(_DTYPES)}, got {dtype!r}")
   if axis_name is not None and not isinstance(axis_name, str):
     raise ValueError(f"axis_name must be a string or None, got {axis_name!r}")
-  if not _is_integer(num_classes) or num_classes < 2:
+  if not _is_integer(num_classes) or num_classes < 1:
     raise ValueError(
-      f"num_classes must be an integer of at least 2, got {num_classes!r}"
+      f"num_classes must be an integer of at least 1, got {num_classes!r}"
     )
   mean, std = _checked_normalisation(mean, std)
   fields: dict[str, Any] = {
@@ -243,6 +244,8 @@ def _checked_option(field: str, value: Any, annotation: Any, default: Any):
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
       raise ValueError(f"{field} must be a number, got {value!r}")
     value = float(value)
+    if field == "dropout" and not 0 <= value < 1:
+      raise ValueError(f"dropout must lie in [0, 1), got {value!r}")
   return value
 
 

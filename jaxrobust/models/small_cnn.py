@@ -17,10 +17,13 @@ class SmallCnn(base.Model):
   Attributes:
     width: filters of the first convolution; the second has twice as many.
     hidden: widths of the dense layers; the last is the width of the features.
+    dropout: the probability that a unit of the dense layers is dropped in
+      training, [0, 1).
   """
 
   width: int = 32
   hidden: tuple[int, ...] = (256,)
+  dropout: float = 0.0
 
   quick: ClassVar[dict[str, Any]] = {"width": 8, "hidden": (32,)}
 
@@ -30,6 +33,7 @@ class SmallCnn(base.Model):
     inputs: jax.Array,
     train: bool = False,
     mask: jax.Array | None = None,
+    keys: jax.Array | None = None,
   ) -> base.Outputs:
     """Returns the outputs for inputs [N, H, W, C]; see `base.Model`."""
     x = self.enter(inputs)
@@ -37,6 +41,8 @@ class SmallCnn(base.Model):
       x = nn.relu(nn.Conv(filters, (3, 3), dtype=self.dtype)(x))
       x = pooling.max_pool(x, (2, 2))
     x = x.reshape(x.shape[0], -1)
-    for width in self.hidden:
+    rate = self.dropout if train else 0.0
+    for layer, width in enumerate(self.hidden):
       x = nn.relu(nn.Dense(width, dtype=self.dtype)(x))
+      x = base.dropout(x, rate, keys, layer)
     return self.leave(x)

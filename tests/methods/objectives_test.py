@@ -36,3 +36,13 @@ def test_label_smoothing_spreads_its_share_over_all_classes(smoothing):
 def test_label_smoothing_out_of_range_is_refused(smoothing):
   with pytest.raises(ValueError, match=f"label_smoothing={smoothing}: .*0, 1"):
     values(label_smoothing=smoothing)
+
+
+def test_mse_is_the_mean_over_the_targets_of_each_example():
+  targets = np.random.default_rng(3).normal(size=LOGITS.shape)
+  outputs = models.Outputs(LOGITS.astype(np.float32), np.zeros((6, 2)))
+  batch = {"labels": targets.astype(np.float32)}
+  got, state = methods.OBJECTIVES["mse"]()(outputs, batch, {"kept": 1})
+  expected = [np.dot(row, row) / 4 for row in LOGITS - targets]
+  np.testing.assert_allclose(got, expected, rtol=1e-5)
+  assert state == {"kept": 1}

@@ -102,7 +102,7 @@ def test_what_ones_own_model_cannot_do_is_refused(own):
       r"hidden must be positive integers, got \(3, 0",
     ),
     ("mlp", {"hidden": "33"}, "hidden must be positive integers, got '33'"),
-    ("mlp", {"num_classes": 1}, "num_classes must be .* at least 2, got 1"),
+    ("mlp", {"num_classes": 0}, "num_classes must be .* at least 1, got 0"),
     ("mlp", {"dtype": "float16"}, "dtype must be float32 | bfloat16"),
     ("mlp", {"mean": (0.5,)}, "same number of channels, got 1 and 0"),
     ("mlp", {"mean": (0.0,), "std": (0.0,)}, "std must be positive"),
