@@ -7,10 +7,12 @@ from jaxrobust.data.keys import Draw, Tag, example_keys
 from jaxrobust.data.pipeline import Batch, Loader
 from jaxrobust.data.preparation import prepare
 from jaxrobust.data.sources import SOURCES, load
-from jaxrobust.data.splits import Split, parse_split
+from jaxrobust.data.splits import Split, parse_split, stratified_folds
+from jaxrobust.data.standardise import STANDARDISE, standardised
 
 __all__ = [
   "SOURCES",
+  "STANDARDISE",
   "Batch",
   "DataError",
   "Dataset",
@@ -26,4 +28,6 @@ __all__ = [
   "prepare",
   "random_crop",
   "random_flip",
+  "standardised",
+  "stratified_folds",
 ]

@@ -40,14 +40,15 @@ class Dataset:
       name: the label that result rows carry.
       split: the split expression that was loaded.
       inputs: [N, H, W, C] uint8 or float32 in [0, 1], or [N, T, C] float32.
-      labels: integer [N].
-      class_names: one name per class.
+      labels: integer [N]; or float [N, D], the targets of a regression.
+      class_names: one name per class; none for a regression.
     """
     self.name = name
     self.split = split
     self.class_names = tuple(class_names)
     self._inputs = inputs
-    self._labels = labels.astype(np.int32)
+    real_valued = labels.dtype.kind == "f"
+    self._labels = labels.astype(np.float32 if real_valued else np.int32)
 
   def __len__(self) -> int:
     return len(self._labels)
@@ -69,13 +70,36 @@ class Dataset:
 
   @property
   def labels(self) -> np.ndarray:
-    """All labels: int32 [N]."""
+    """All labels: int32 [N]; or targets: float32 [N, D]."""
     return self._labels
 
   @property
+  def no_labels(self) -> np.ndarray:
+    """Labels of no example, to tell their shape and dtype."""
+    return self._labels[:0]
+
+  @property
   def num_classes(self) -> int:
-    """The number of classes, of which some may have no example here."""
+    """The number of classes, of which some may have no example here.
+
+    It is 0 for a regression.
+    """
     return len(self.class_names)
+
+  def map_inputs(
+    self, function: Callable[[np.ndarray], np.ndarray]
+  ) -> "Dataset":
+    """The same examples with other inputs of the same shape.
+
+    Args:
+      function: inputs [B, ...] -> inputs [B, ...].
+
+    Returns:
+      The new split.
+    """
+    inputs = function(self._inputs)
+    names = self.class_names
+    return Dataset(self.name, self.split, inputs, self._labels, names)
 
   def gather(self, indices: np.ndarray) -> np.ndarray:
     """The inputs at some positions.
@@ -89,7 +113,7 @@ class Dataset:
     return self.examples(indices)[0]
 
   def examples(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The inputs and the labels, int32 [B], at some positions."""
+    """The inputs and the labels at some positions."""
     return self._inputs[indices], self._labels[indices]
 
 
@@ -156,6 +180,11 @@ class OnDemandDataset(Dataset):
     )
 
   @property
+  def no_labels(self) -> np.ndarray:
+    """Labels of no example, to tell their shape and dtype."""
+    return np.zeros(0, np.int32)
+
+  @property
   def labels(self) -> np.ndarray:
     """All labels: int32 [N]; reads the whole split the first time."""
     if self._all_labels is None:
@@ -163,6 +192,17 @@ class OnDemandDataset(Dataset):
       labels = [self.examples(chunk)[1] for chunk in chunks]
       self._all_labels = np.concatenate(labels)
     return self._all_labels
+
+  def map_inputs(self, function: Callable[[np.ndarray], np.ndarray]) -> Dataset:
+    """The same examples with other inputs of the same shape."""
+
+    def read(indices):
+      inputs, labels = self._read(indices)
+      return function(inputs), labels
+
+    return OnDemandDataset(
+      self.name, self.split, read, self._size, self._shape, self.class_names
+    )
 
   def examples(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The inputs and the labels, int32 [B], at some positions."""
@@ -231,3 +271,27 @@ def check_labels(name: str, labels: np.ndarray, num_classes: int):
       f"{name} has labels from {low} to {high}; allowed by "
       f"config.data.num_classes={num_classes}: 0 to {num_classes - 1}"
     )
+
+
+def check_targets(name: str, targets: np.ndarray, count: int):
+  """Refuses targets that are not finite numbers, so many per example.
+
+  Args:
+    name: the data set, for the message.
+    targets: the array to check.
+    count: the declared number of targets of an example.
+
+  Raises:
+    DataError: if the shape, the dtype or a value is not allowed.
+  """
+  if targets.ndim != 2 or targets.dtype.kind != "f":
+    raise DataError(
+      f"{name} has targets of shape {targets.shape} and dtype "
+      f"{targets.dtype}; allowed: floats [N, D]"
+    )
+  if targets.shape[1] != count:
+    raise DataError(
+      f"config.data.targets is {count}, but {name} has {targets.shape[1]}"
+    )
+  if not np.isfinite(targets).all():
+    raise DataError(f"{name} has targets that are NaN or infinite")

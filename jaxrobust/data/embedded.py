@@ -38,7 +38,7 @@ def digits(split: str) -> Arrays:
   from sklearn import datasets
 
   _check_split("digits", split)
-  images, labels = datasets.load_digits(return_X_y=True)
+  images, labels = map(np.asarray, datasets.load_digits(return_X_y=True))
   # How many examples of the same class came before each example.
   rank = np.zeros(len(labels), np.int64)
   for label in range(_DIGITS):

@@ -28,6 +28,10 @@ class Tag(enum.IntEnum):
   TEST = 6  # Noise on the test inputs.
   CHOICE = 7  # Which of several laws an example's noise follows.
   COIN = 8  # Whether an example is corrupted at all.
+  FORWARD = 9  # The forward pass itself: dropout.
+  ATTACK = 10  # Where an adversarial example of the training starts.
+  MIXUP = 11  # Whom an example is mixed with, and by how much.
+  AUGMIX = 12  # The chains of operations of AugMix, and their mixture.
 
 
 def example_keys(

@@ -25,7 +25,7 @@ class Loader(Iterator[Batch]):
   padded, so that all batches have one shape. A batch is a dict of
 
     * `inputs`: uint8 or float32 [B, ...], zeros where padded;
-    * `labels`: int32 [B], 0 where padded;
+    * `labels`: int32 [B], or float32 [B, D] targets, 0 where padded;
     * `index`: int32 [B], positions in the split, -1 where padded;
     * `mask`: float32 [B], 1 for an example, 0 for padding,
 
@@ -170,7 +170,8 @@ def _padded(
     inputs, labels = dataset.examples(index)
     return {"inputs": inputs, "labels": labels, **batch}
   # A process may have padding alone, and then nothing to read.
-  labels = np.zeros(size, np.int32)
+  example = dataset.no_labels
+  labels = np.zeros((size, *example.shape[1:]), example.dtype)
   if rows:
     real, labels[:rows] = dataset.examples(index)
     inputs = np.zeros((size, *dataset.shape), real.dtype)

@@ -1,21 +1,26 @@
 """The table of sources, and the one function that loads a split."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from jaxrobust.data import embedded, files
+from jaxrobust.data import embedded, files, returns, ucr
 from jaxrobust.data import images as images_lib
 from jaxrobust.data.dataset import (
   Dataset,
   OnDemandDataset,
   check_inputs,
   check_labels,
+  check_targets,
 )
 from jaxrobust.data.errors import DataError
 from jaxrobust.data.splits import Split, parse_split
+from jaxrobust.data.standardise import standardised
+
+# The stand-in of a regression has the class numbers of so many as its targets.
+_STAND_IN_LEVELS = 10
 
 
 def load(config: Any, split: str) -> Dataset:
@@ -24,19 +29,25 @@ def load(config: Any, split: str) -> Dataset:
   Args:
     config: the `data` section of a config, with the fields
 
-      * `source`: 'tfds', 'digits', 'folder', 'npz', 'synthetic_series', or
-        'package.module:function' with function(split name) -> (inputs,
-        labels);
-      * `name`: the TFDS name, and the label that result rows carry;
+      * `source`: 'tfds', 'digits', 'folder', 'npz', 'ucr', 'returns',
+        'synthetic_series', or 'package.module:function' with
+        function(split name) -> (inputs, labels);
+      * `name`: the TFDS or UCR name, and the label that result rows carry;
       * `data_dir`: the root for 'tfds', '' for TFDS' default;
       * `path`: the folder or the .npz file;
       * `shape`: (H, W, C) of an image or (T, C) of a series;
-      * `num_classes`: the number of classes;
+      * `num_classes`: the number of classes, 0 for a regression;
+      * `targets`: the number D of real-valued targets of an example, float
+        [N, D], in place of labels; 0 for a classification;
+      * `standardise`: 'none', or for series 'series' (each by itself) or
+        'dataset' (by the training split); see `standardised`;
+      * `train_split`: the training split, for 'dataset';
       * `cache`: decode once into host arrays (True), or on demand (False;
         'tfds' and 'folder' only, the others are arrays already);
       * `stand_in`: take embedded data of the declared shape and number of
         classes in place of the source.
-    split: a split expression such as 'train[:90%]'.
+    split: a split expression such as 'train[:90%]' or 'train[fold 0/5]'; see
+      `parse_split`.
 
   Returns:
     The loaded split.
@@ -48,7 +59,8 @@ def load(config: Any, split: str) -> Dataset:
     >>> import types
     >>> config = types.SimpleNamespace(
     ...   source="digits", name="digits", shape=(8, 8, 1), num_classes=10,
-    ...   data_dir="", path="", cache=True, stand_in=False,
+    ...   targets=0, data_dir="", path="", cache=True, stand_in=False,
+    ...   standardise="none", train_split="train",
     ... )
     >>> dataset = load(config, "train[:100]")
     >>> dataset.name, len(dataset), dataset.inputs.dtype
@@ -63,6 +75,18 @@ def load(config: Any, split: str) -> Dataset:
       "an image or (steps, channels) of a series"
     )
   part = parse_split(split)
+  dataset = _load_raw(config, part)
+
+  def load_train() -> Dataset:
+    if split == config.train_split:
+      return dataset
+    return _load_raw(config, parse_split(config.train_split))
+
+  return standardised(dataset, config.standardise, load_train)
+
+
+def _load_raw(config: Any, part: Split) -> Dataset:
+  """One split of the source as it is there."""
   if config.stand_in:
     return _load_stand_in(config, part)
   if config.source in SOURCES:
@@ -81,7 +105,10 @@ def _load_stand_in(config: Any, split: Split) -> Dataset:
     prefix, make = "digits", embedded.digits_as
   else:
     prefix, make = "synthetic", embedded.synthetic_series
-  inputs, labels = make(shape, num_classes, split.base)
+  inputs, labels = make(shape, num_classes or _STAND_IN_LEVELS, split.base)
+  if config.targets:
+    levels = labels.astype(np.float32)[:, None] / (_STAND_IN_LEVELS - 1)
+    labels = np.repeat(levels, config.targets, axis=1)
   name = f"{prefix}-as-{config.name}"
   return _from_arrays(name, config, split, inputs, labels)
 
@@ -90,6 +117,7 @@ def _load_tfds(config: Any, split: Split) -> Dataset:
   # Imported here because the module's user needs tensorflow_datasets.
   from jaxrobust.data.tfds_source import TfdsSplit
 
+  _only_classes(config)
   source = TfdsSplit(
     config.name, config.data_dir, split.expression, config.shape
   )
@@ -133,16 +161,19 @@ def _load_synthetic_series(config: Any, split: Split) -> Dataset:
 
 
 def _load_folder(config: Any, split: Split) -> Dataset:
+  _only_classes(config)
   folder = files.ImageFolder(config.path, split.base, config.shape)
   _check_classes(config, folder.class_names)
-  start, stop = split.bounds(len(folder.files))
+  total = len(folder.files)
+  positions = np.arange(total)[split.positions(total, lambda: folder.labels)]
 
   def read(indices):
-    images = np.empty((len(indices), *config.shape), np.uint8)
+    chosen = positions[indices]
+    images = np.empty((len(chosen), *config.shape), np.uint8)
     images_lib.decode_into(
-      images, lambda place: folder.decode(start + int(indices[place]))
+      images, lambda place: folder.decode(int(chosen[place]))
     )
-    return images, folder.labels[start + np.asarray(indices)]
+    return images, folder.labels[chosen]
 
   name = config.name
   if not config.cache:
@@ -150,11 +181,11 @@ def _load_folder(config: Any, split: Split) -> Dataset:
       name,
       split.expression,
       read,
-      stop - start,
+      len(positions),
       config.shape,
       folder.class_names,
     )
-  images, labels = read(np.arange(stop - start))
+  images, labels = read(np.arange(len(positions)))
   return Dataset(name, split.expression, images, labels, folder.class_names)
 
 
@@ -162,6 +193,31 @@ def _load_npz(config: Any, split: Split) -> Dataset:
   return _from_arrays(
     config.name, config, split, *files.read_npz(config.path, split.base)
   )
+
+
+def _load_ucr(config: Any, split: Split) -> Dataset:
+  series, labels, class_names = ucr.read_ucr(
+    config.path, config.name, split.base, real_valued=config.targets > 0
+  )
+  if not config.targets:
+    _check_classes(config, class_names)
+  return _from_arrays(config.name, config, split, series, labels, class_names)
+
+
+def _load_returns(config: Any, split: Split) -> Dataset:
+  if len(config.shape) != 2 or config.shape[1] != 1 or not config.targets:
+    raise DataError(
+      f"config.data.shape is {tuple(config.shape)} and config.data.targets is "
+      f"{config.targets}; allowed for source 'returns': (days, 1), and the "
+      "weeks to forecast, at least 1"
+    )
+  arrays = returns.volatility_windows(
+    returns.daily_returns(config.name),
+    split.base,
+    window=config.shape[0],
+    weeks=config.targets,
+  )
+  return _from_arrays(config.name, config, split, *arrays)
 
 
 def _load_function(config: Any, split: Split) -> Dataset:
@@ -182,21 +238,31 @@ def _from_arrays(
   split: Split,
   inputs: np.ndarray,
   labels: np.ndarray,
+  class_names: Sequence[str] = (),
 ) -> Dataset:
   """Checks a whole split's arrays and takes the part that is asked for."""
   check_inputs(name, inputs, config.shape)
-  check_labels(name, labels, config.num_classes)
+  if config.targets:
+    # One target need not have an axis of its own.
+    labels = labels[:, None] if labels.ndim == 1 else labels
+    check_targets(name, labels, config.targets)
+  else:
+    check_labels(name, labels, config.num_classes)
   if len(inputs) != len(labels):
     raise DataError(f"{name} has {len(inputs)} inputs, {len(labels)} labels")
-  start, stop = split.bounds(len(labels))
-  class_names = [str(label) for label in range(config.num_classes)]
+  part = split.positions(len(labels), lambda: labels)
+  class_names = class_names or list(map(str, range(config.num_classes)))
   return Dataset(
-    name,
-    split.expression,
-    inputs[start:stop],
-    labels[start:stop],
-    class_names,
+    name, split.expression, inputs[part], labels[part], class_names
   )
+
+
+def _only_classes(config: Any):
+  if config.targets:
+    raise DataError(
+      f"config.data.targets is {config.targets}; allowed for source "
+      f"{config.source!r}, which has classes: 0"
+    )
 
 
 def _check_classes(config: Any, class_names: list[str]):
@@ -212,5 +278,7 @@ SOURCES: dict[str, Callable[[Any, Split], Dataset]] = {
   "digits": _load_digits,
   "folder": _load_folder,
   "npz": _load_npz,
+  "ucr": _load_ucr,
+  "returns": _load_returns,
   "synthetic_series": _load_synthetic_series,
 }

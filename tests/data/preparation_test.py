@@ -146,6 +146,9 @@ def config(name, root):
     num_classes=CLASSES[name],
     cache=True,
     stand_in=False,
+    targets=0,
+    standardise="none",
+    train_split="train",
   )
 
 

@@ -20,6 +20,9 @@ def config(**fields):
     "num_classes": 10,
     "cache": True,
     "stand_in": False,
+    "targets": 0,
+    "standardise": "none",
+    "train_split": "train",
   }
   return types.SimpleNamespace(**{**defaults, **fields})
 

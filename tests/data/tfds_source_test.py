@@ -13,7 +13,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from jaxrobust.data import DataError, load
+from jaxrobust.data import DataError, load, stratified_folds
 
 RNG = np.random.default_rng(0)
 SIZES = {"train": 10, "test": 5}
@@ -113,6 +113,9 @@ def config(root, name="photos", **fields):
     "num_classes": 3,
     "cache": True,
     "stand_in": False,
+    "targets": 0,
+    "standardise": "none",
+    "train_split": "train",
   }
   return types.SimpleNamespace(**{**defaults, **fields})
 
@@ -166,6 +169,18 @@ def test_images_of_many_sizes_are_brought_to_the_declared_shape(root):
   dataset = load(config(root, "sizes", shape=(5, 4, 1)), "train")
   assert dataset.inputs.shape == (10, 5, 4, 1)
   assert (dataset.inputs == 90).all()
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_folds_are_dealt_by_the_labels_of_the_whole_split(root, cache):
+  whole = load(config(root), "train")
+  for words in ("fold 1/3", "not fold 1/3"):
+    part = load(config(root, cache=cache), f"train[{words}]")
+    chosen = (stratified_folds(whole.labels, 3) == 1) == (words[0] == "f")
+    assert part.labels.tolist() == whole.labels[chosen].tolist()
+    np.testing.assert_array_equal(
+      part.gather(np.arange(len(part))), whole.inputs[chosen]
+    )
 
 
 @pytest.mark.parametrize(("name", "channels"), [("series", 2), ("flat", 1)])

@@ -1,0 +1,63 @@
+r"""An LSTM on LIBRAS, trained with alpha-stable noise.
+
+Paper: arXiv 2311.10803: x + c X, never clipped, X standard alpha-stable with
+characteristic function exp(-|t|^alpha). Cauchy (alpha = 1) at flip rate
+P(|noise| > 0.5) = 0.126, which is scale 0.1.
+The paper's optimiser, epochs and strengths are not known.
+
+Data: Libras Movement of the UCI archive as a TFDS folder
+(`--config.data.data_dir`): one split of 360 trajectories of 45 points in the
+plane, in 15 classes. A fifth of each class is held out: fold 0 of 5; the others
+are `--config.data.train_split="train[not fold 1/5]"` with
+`--config.data.test_split="train[fold 1/5]"`, and so on. The coordinates are in
+[0, 1]; they are standardised by the training folds before any noise, so that
+strengths are in their standard deviations, and where and how far the hand moves
+is kept.
+Hardware: 2 CPU cores. Time: under a minute (30 s of CPU time).
+Result, one seed, test accuracy in percent; Cauchy at the two flip rates:
+
+  trained with               clean  Gaussian .3  Cauchy .126  Cauchy .3
+  Cauchy, this config           81           79           82         74
+  nothing, 1e-3, 100 epochs     75           74           61         42
+
+The test set is small: a 95 % interval is about 9 points either way.
+
+  python -m jaxrobust.main --config=configs/libras_lstm.py \
+    --workdir=runs/libras_lstm
+
+Without noise, or with Gaussian noise at the same P(|noise| > 0.5):
+
+  python -m jaxrobust.main --config=configs/libras_lstm.py \
+    --config.method.name=standard --config.method.input.name=clean \
+    --config.method.input.alpha=None --config.method.input.flip_rate=None \
+    --workdir=runs/libras_lstm_standard
+  python -m jaxrobust.main --config=configs/libras_lstm.py \
+    --config.method.input.alpha=2.0 \
+    --workdir=runs/libras_lstm_gaussian
+"""
+
+import jaxrobust
+from jaxrobust import methods
+
+
+def get_config(variant: str | None = None):
+  """The config, or its `quick` variant."""
+  config = jaxrobust.default_config()
+  config.data.name = "libras"
+  config.data.shape = (45, 2)
+  config.data.num_classes = 15
+  config.data.train_split = "train[not fold 0/5]"
+  config.data.test_split = "train[fold 0/5]"
+  config.data.standardise = "dataset"
+  config.model.name = "lstm"
+  config.method = methods.preset("alpha_stable")
+  config.method.input.alpha = 1.0
+  config.method.input.flip_rate = 0.126
+  config.optimizer.name = "adam"
+  config.optimizer.learning_rate = 3e-3
+  config.optimizer.clip_norm = 1.0
+  config.schedule.name = "cosine"
+  config.train.epochs = 200
+  config.train.batch_size = 32
+  config.checkpoint.every_epochs = 50
+  return jaxrobust.variant(config, variant)
