@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+METRICS = ("accuracy", "accuracy_low", "accuracy_high", "nll", "ece")
+
 
 def wilson_interval(
   hits: int, n: int, confidence: float = 0.95

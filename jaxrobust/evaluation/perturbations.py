@@ -2,7 +2,8 @@
 
 A perturbation is the tail index and the scale of a symmetric alpha-stable
 noise, traced, not compiled in: Gaussian noise is alpha = 2 and no noise is
-scale 0.
+scale 0. For series it has a share of the time and a mean length of bursts,
+too: noise that is always on is share 1.
 """
 
 import dataclasses
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrobust import alpha_stable as stable
 from jaxrobust import data
@@ -23,17 +25,30 @@ class Perturbation:
   """One cell of the grid.
 
   Attributes:
-    name: "clean", "gaussian" or "alpha_stable(alpha=A)".
+    name: "clean", "gaussian", "alpha_stable(alpha=A)" or
+      "burst(alpha=A, share=P, length=L)".
     strength: The standard deviation of "gaussian", the flip rate of
-      "alpha_stable"; 0 for "clean".
+      "alpha_stable" and, inside bursts, of "burst"; 0 for "clean".
     alpha: Tail index of the noise.
     scale: Its scale.
+    share_of_time: The share of time steps at which it is on.
+    mean_length: The mean number of steps for which it then stays on.
   """
 
   name: str
   strength: float
   alpha: float
   scale: float
+  share_of_time: float = 1.0
+  mean_length: float = 1.0
+
+  @property
+  def noise(self) -> np.ndarray:
+    """What `make_predict_step` is given: float32 [4], in the order above."""
+    return np.asarray(
+      [self.alpha, self.scale, self.share_of_time, self.mean_length],
+      np.float32,
+    )
 
 
 CLEAN = Perturbation("clean", 0.0, 2.0, 0.0)
@@ -43,14 +58,23 @@ def grid(
   gaussian_stds: Sequence[float],
   alphas: Sequence[float],
   flip_rates: Sequence[float],
+  *,
+  burst_alphas: Sequence[float] = (),
+  burst_rates: Sequence[float] = (),
+  burst_share: float = 0.2,
+  burst_length: float = 8.0,
 ) -> list[Perturbation]:
-  """The test noises: clean, gaussian(std), alpha_stable(alpha, flip rate).
+  """The test noises: clean, gaussian, alpha_stable and, for series, burst.
 
   Args:
     gaussian_stds: Standard deviations, in units of the input.
     alphas: Tail indices.
     flip_rates: P(|noise| > 0.5), by which the strengths of different tail
       indices are matched.
+    burst_alphas: Tail indices inside bursts.
+    burst_rates: P(|noise| > 0.5) inside bursts.
+    burst_share: The share of time steps that lie in bursts.
+    burst_length: The mean length of a burst in time steps.
 
   Returns:
     The perturbations, clean first.
@@ -59,47 +83,27 @@ def grid(
     >>> [p.name for p in grid([0.1], [1.0], [0.126])]
     ['clean', 'gaussian', 'alpha_stable(alpha=1.0)']
   """
+
+  def stable_cells(name, alphas, rates, *bursts):
+    return [
+      Perturbation(
+        name.format(float(alpha)),
+        rate,
+        float(alpha),
+        float(stable.scale_from_flip_rate(alpha, rate)),
+        *bursts,
+      )
+      for alpha in alphas
+      for rate in rates
+    ]
+
   cells = [CLEAN]
   for std in gaussian_stds:
     cells.append(Perturbation("gaussian", std, 2.0, std / math.sqrt(2.0)))
-  for alpha in alphas:
-    for rate in flip_rates:
-      scale = float(stable.scale_from_flip_rate(alpha, rate))
-      name = f"alpha_stable(alpha={float(alpha)})"
-      cells.append(Perturbation(name, rate, float(alpha), scale))
-  return cells
-
-
-def make_predict_step(
-  model: nn.Module, forward: ForwardFn, is_image: bool
-) -> Callable[..., dict[str, jax.Array]]:
-  """Builds the per-device function that judges a batch under one noise.
-
-  Args:
-    model: The model.
-    forward: How it is evaluated.
-    is_image: Whether noisy inputs are clipped to [0, 1].
-
-  Returns:
-    A function of (variables, batch, key, tag, noise) with noise the pair
-    (alpha, scale) as an array; it returns, per example, `nll` (nats),
-    `confidence` (the largest probability) and `hits`. An example's noise
-    depends on (key, tag, index) alone.
-  """
-
-  def predict_step(variables, batch, key, tag, noise):
-    inputs = data.as_float(batch["inputs"])
-    alpha, scale = noise[0], noise[1]
-    keys = data.example_keys(key, tag, batch["index"])
-    unit = jax.vmap(lambda k: stable.sample(k, alpha, shape=inputs.shape[1:]))(
-      keys
-    )
-    noisy = inputs + scale * unit
-    noisy = jnp.clip(noisy, 0.0, 1.0) if is_image else noisy
-    outputs, _ = forward(model, variables, noisy, batch["mask"], False)
-    return judge(outputs.logits, batch["labels"])
-
-  return predict_step
+  cells += stable_cells("alpha_stable(alpha={})", alphas, flip_rates)
+  bursts = float(burst_share), float(burst_length)
+  name = f"burst(alpha={{}}, share={bursts[0]:g}, length={bursts[1]:g})"
+  return cells + stable_cells(name, burst_alphas, burst_rates, *bursts)
 
 
 def judge(logits: jax.Array, labels: jax.Array) -> dict[str, jax.Array]:
@@ -130,3 +134,44 @@ def judge(logits: jax.Array, labels: jax.Array) -> dict[str, jax.Array]:
     "confidence": jnp.where(broken, 0.0, confidence),
     "hits": (jnp.argmax(logits, axis=1) == labels) & ~broken,
   }
+
+
+def make_predict_step(
+  model: nn.Module,
+  forward: ForwardFn,
+  is_image: bool,
+  judge: Callable[[jax.Array, jax.Array], dict[str, jax.Array]] = judge,
+) -> Callable[..., dict[str, jax.Array]]:
+  """Builds the per-device function that judges a batch under one noise.
+
+  Args:
+    model: The model.
+    forward: How it is evaluated.
+    is_image: Whether noisy inputs are clipped to [0, 1].
+    judge: (logits [N, K], labels) -> per-example numbers, as `Task.judge`.
+
+  Returns:
+    A function of (variables, batch, key, tag, noise) with noise as in
+    `Perturbation.noise`, of which images use alpha and scale; it returns what
+    `judge` does. An example's noise depends on (key, tag, index) alone.
+  """
+
+  def predict_step(variables, batch, key, tag, noise):
+    inputs = data.as_float(batch["inputs"])
+    alpha, scale, share_of_time, mean_length = noise
+    each = inputs.shape[1:]
+
+    def sample(key):
+      if is_image:
+        return stable.sample(key, alpha, shape=each)
+      return stable.sample_bursts(
+        key, alpha, 1.0, share_of_time, mean_length, shape=each
+      )
+
+    unit = jax.vmap(sample)(data.example_keys(key, tag, batch["index"]))
+    noisy = inputs + scale * unit
+    noisy = jnp.clip(noisy, 0.0, 1.0) if is_image else noisy
+    outputs, _ = forward(model, variables, noisy, batch["mask"], False)
+    return judge(outputs.logits, batch["labels"])
+
+  return predict_step

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxrobust.evaluation.metrics import summarise
 from jaxrobust.evaluation.perturbations import Perturbation
 from jaxrobust.evaluation.results import Results
+from jaxrobust.evaluation.tasks import CLASSIFICATION, Task
 
 if TYPE_CHECKING:
   from rich.table import Table
-
-METRICS = ("accuracy", "accuracy_low", "accuracy_high", "nll", "ece")
 
 # (perturbation) -> per-example numbers, [N] each.
 JudgeFn = Callable[[Perturbation], Mapping[str, np.ndarray]]
@@ -38,16 +36,18 @@ def run(
   judge: JudgeFn,
   cells: Sequence[Perturbation],
   results: Results,
+  task: Task = CLASSIFICATION,
 ) -> Iterator[Perturbation]:
   """Judges a model under every perturbation whose rows are not there yet.
 
   Args:
     subject: The shared columns.
-    judge: Gives `nll`, `confidence` and `hits` of every example, [N] each,
-      under one perturbation.
+    judge: Gives the numbers of every example that `task.summarise` takes,
+      [N] each, under one perturbation.
     cells: The perturbations.
     results: Where rows go, one perturbation at a time; an interrupted
       evaluation continues there.
+    task: Gives the metrics.
 
   Yields:
     Each perturbation, when its rows are written.
@@ -56,14 +56,15 @@ def run(
     ValueError: If `judge` returns another number of examples.
   """
   for cell in cells:
-    if any(row not in results for row in _rows(subject, cell, {})):
+    unknown: dict[str, Any] = dict.fromkeys(task.metrics)
+    if any(row not in results for row in _rows(subject, cell, unknown)):
       examples = judge(cell)
-      if len(examples["hits"]) != subject.n_examples:
+      count = len(next(iter(examples.values())))
+      if count != subject.n_examples:
         raise ValueError(
-          f"{len(examples['hits'])} examples judged; must be "
-          f"{subject.n_examples}"
+          f"{count} examples judged; must be {subject.n_examples}"
         )
-      results.append(_rows(subject, cell, summarise(examples)))
+      results.append(_rows(subject, cell, task.summarise(examples)))
     yield cell
 
 
@@ -78,9 +79,9 @@ def _rows(
       "strength": cell.strength,
       "severity": None,
       "metric": metric,
-      "value": values.get(metric),
+      "value": value,
     }
-    for metric in METRICS
+    for metric, value in values.items()
   ]
 
 
@@ -92,35 +93,51 @@ def accuracy_table(rows: Sequence[Mapping[str, Any]], title: str) -> "Table":
     title: The heading.
 
   Returns:
-    A rich table: a line per perturbation and strength.
+    A rich table: a line per perturbation and strength. Rows that belong to
+    no judged cell, as those of the weights, have none.
   """
   from rich.table import Table
 
   table = Table(title=title, title_justify="left")
-  for column in ("perturbation", "strength", "accuracy", "95 % interval"):
-    table.add_column(column, justify="left" if column[0] == "p" else "right")
-  for column in ("NLL", "ECE", "examples"):
-    table.add_column(column, justify="right")
   cells: dict[tuple[str, float], dict[str, Any]] = {}
   for row in rows:
     cell = cells.setdefault((row["perturbation"], row["strength"]), {})
     cell[row["metric"]] = row["value"]
     cell["n"] = row["n_examples"]
+  regression = any("rmse" in cell for cell in cells.values())
+  columns = _REGRESSION_COLUMNS if regression else _COLUMNS
+  for column in ("perturbation", "strength", *columns, "examples"):
+    table.add_column(column, justify="left" if column[0] == "p" else "right")
   for (name, strength), cell in cells.items():
+    if not {"accuracy", "rmse"} & cell.keys():
+      continue
     table.add_row(
       name,
       _strength_text(name, strength),
-      f"{100 * cell['accuracy']:.2f} %",
-      f"{100 * cell['accuracy_low']:.2f} to {100 * cell['accuracy_high']:.2f}",
-      f"{cell['nll']:.3f}",
-      f"{cell['ece']:.3f}",
+      *(text(cell) for text in columns.values()),
       str(cell["n"]),
     )
   return table
 
 
+# What a table shows of a cell's metrics, by heading.
+_COLUMNS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+  "accuracy": lambda cell: f"{100 * cell['accuracy']:.2f} %",
+  "95 % interval": lambda cell: (
+    f"{100 * cell['accuracy_low']:.2f} to {100 * cell['accuracy_high']:.2f}"
+  ),
+  "NLL": lambda cell: f"{cell['nll']:.3f}",
+  "ECE": lambda cell: f"{cell['ece']:.3f}",
+}
+_REGRESSION_COLUMNS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+  "RMSE": lambda cell: f"{cell['rmse']:.4g}",
+  "MAE": lambda cell: f"{cell['mae']:.4g}",
+  "finite": lambda cell: f"{100 * cell['finite']:.2f} %",
+}
+
+
 def _strength_text(perturbation: str, strength: float) -> str:
   if perturbation == "clean":
     return ""
-  unit = "std" if perturbation == "gaussian" else "flip rate"
-  return f"{unit} {strength:g}"
+  units = {"gaussian": "std", "pruned": "share"}
+  return f"{units.get(perturbation, 'flip rate')} {strength:g}"

@@ -90,7 +90,7 @@ def test_the_summary_holds_the_five_metrics():
       "ece": (0.1 + 0.4 + 0.7) / 4,
     }
   )
-  assert tuple(summary) == evaluation.suite.METRICS
+  assert tuple(summary) == evaluation.CLASSIFICATION.metrics
 
 
 def test_a_mean_of_many_likelihoods_is_taken_in_float64():

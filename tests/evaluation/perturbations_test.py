@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from jaxrobust import data, evaluation, models
+from jaxrobust import data, evaluation, methods, models
 from jaxrobust.methods import forwards
-from jaxrobust.methods import inputs as input_parts
 
 SHAPE = (4, 4, 1)
 
@@ -57,7 +56,7 @@ def predict():
   }
 
   def run(images, index, alpha=2.0, scale=0.0, tag=data.Tag.TEST, seed=0,
-          is_image=True):  # fmt: skip
+          is_image=True, bursts=(1.0, 1.0)):  # fmt: skip
     index = np.asarray(index, np.int32)
     batch = {
       "inputs": images,
@@ -65,11 +64,12 @@ def predict():
       "index": index,
       "mask": np.ones(len(index), np.float32),
     }
-    noise = np.asarray([alpha, scale], np.float32)
+    noise = np.asarray([alpha, scale, *bursts], np.float32)
     key = jax.random.key(seed)
     judged = steps[is_image](variables, batch, key, np.int32(tag), noise)
     return jax.device_get(judged)
 
+  run.steps = steps
   run.logits = lambda inputs: model.apply(variables, inputs).logits
   return run
 
@@ -121,8 +121,11 @@ def test_test_noise_is_not_training_noise():
   assert not used_in_training & {data.Tag.TEST, data.Tag.VALIDATION}
   key, index = jax.random.key(0), jnp.arange(100)
   draw = data.Draw(key, index, jnp.int32(0))
-  noise = input_parts.gaussian(SHAPE, std=1.0, clip=False, resample="once")
-  train = noise(draw, jnp.zeros((100, *SHAPE)), {})
+  noise = methods.INPUTS["gaussian"](
+    SHAPE, std=1.0, clip=False, resample="once"
+  )
+  batch = {"inputs": jnp.zeros((100, *SHAPE))}
+  train = noise(batch, methods.Context(draw))["inputs"]
   test = jax.vmap(lambda k: jax.random.normal(k, SHAPE))(
     data.example_keys(key, data.Tag.TEST, index)
   )
@@ -164,3 +167,40 @@ def test_logits_that_are_no_numbers_are_a_miss_without_confidence(broken):
   summary = evaluation.summarise(judged)
   assert summary["accuracy"] == 0.5
   assert 0 <= summary["ece"] <= 1
+
+
+def test_bursts_come_last_and_carry_their_share_and_length():
+  (_, cell, _) = evaluation.grid(
+    [], [], [], burst_alphas=[1], burst_rates=[0.126, 0.3]
+  )
+  assert cell.name == "burst(alpha=1.0, share=0.2, length=8)"
+  assert cell.strength == 0.126
+  # P(|x| > 0.5) = 0.126 of a Cauchy variate, inside the bursts.
+  scale = 0.5 / math.tan(math.pi / 2 * (1 - 0.126))
+  np.testing.assert_allclose(cell.noise, [1.0, scale, 0.2, 8.0], rtol=1e-4)
+
+
+def test_bursts_corrupt_the_promised_share_of_series(predict):
+  # A burst in a series of one step: the others are judged as clean ones.
+  series = np.zeros((600, *SHAPE), np.float32)
+  index = np.arange(600)
+  clean = predict(series, index, is_image=False)["nll"]
+  noise = {"alpha": 2.0, "scale": 10.0, "is_image": False}
+  noisy = predict(series, index, bursts=(0.05, 1.0), **noise)["nll"]
+  touched = (noisy != clean).mean()
+  expected = 1 - 0.95 * (1 - 0.05 / 0.95) ** 3  # Four steps, no two in a row.
+  assert touched == pytest.approx(expected, abs=0.08)
+  always = predict(series, index, **noise)["nll"]
+  assert (always != clean).mean() > 0.95  # All units off is no change.
+
+
+def test_one_program_serves_every_cell(predict, images):
+  for step in predict.steps.values():
+    step.clear_cache()
+  cells = evaluation.grid(
+    [0.1], [0.5, 1.0], [0.1, 0.3], burst_alphas=[2.0], burst_rates=[0.3]
+  )
+  for cell in cells:
+    alpha, scale, *bursts = cell.noise
+    predict(images, range(6), alpha, scale, bursts=bursts, is_image=False)
+  assert predict.steps[False]._cache_size() == 1
