@@ -37,7 +37,7 @@ def _main(argv: list[str]) -> int:
   if {"--help", "-h", "-help"} & set(argv[1:]):
     print(_HELP)
     return shell.DONE
-  config, workdir = _parse(argv)
+  config, workdir = parse(argv)
   shell.use_compilation_cache()
   outcome = jaxrobust.train(config, workdir)
   if not outcome.finished:
@@ -47,7 +47,7 @@ def _main(argv: list[str]) -> int:
   return shell.DONE
 
 
-def _parse(argv: list[str]) -> tuple[Any, Any]:
+def parse(argv: list[str]) -> tuple[Any, Any]:
   """The config and the folder, or a UsageError in one line."""
   values = flags.FlagValues()
   config_flags.DEFINE_config_file(

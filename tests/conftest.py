@@ -1,8 +1,13 @@
-"""Eight virtual CPU devices and a compilation cache for the whole suite."""
+"""What the whole suite shares: eight virtual devices, a cache, a tiny run."""
 
 import pathlib
 
+import flax.linen as nn
 import jax
+import pytest
+
+import jaxrobust
+from jaxrobust import methods, models
 
 # Both must be set before the first use of a device.
 jax.config.update("jax_num_cpu_devices", 8)
@@ -10,3 +15,49 @@ _CACHE = pathlib.Path("~/.cache/jaxrobust-tests").expanduser()
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+class TinyNet(nn.Module):
+  """One convolution, one BatchNorm, one Dense: a model of one's own."""
+
+  num_classes: int
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(self, inputs, train=False, mask=None):
+    x = nn.Conv(4, (3, 3), strides=2)(inputs)
+    x = models.BatchNorm(
+      use_running_average=not train, axis_name=self.axis_name
+    )(x, mask=mask)
+    features = jax.nn.relu(x).reshape((len(x), -1))
+    return models.Outputs(nn.Dense(self.num_classes)(features), features)
+
+
+@pytest.fixture
+def tiny_config():
+  """Digits, a one-layer mlp and Cauchy noise: 60 examples, 3 steps an epoch."""
+  config = jaxrobust.default_config()
+  config.data.source = config.data.name = "digits"
+  config.data.shape = (8, 8, 1)
+  config.data.train_split = "train[:60]"
+  config.data.validation_split = "train[60:90]"
+  config.data.test_split = "test[:50]"
+  config.model.name = "mlp"
+  config.model.hidden = (16,)
+  config.method = methods.preset("alpha_stable")
+  config.method.input.alpha = 1.0
+  config.method.input.flip_rate = 0.126
+  config.train.epochs = 2
+  config.train.batch_size = 24
+  config.train.devices = 2
+  config.train.log_every = 1
+  config.eval.batch_size = 50
+  config.eval.gaussian_stds = (0.2,)
+  config.eval.alphas = (1.0,)
+  config.eval.flip_rates = (0.126,)
+  return config
+
+
+@pytest.fixture
+def tiny_net():
+  return TinyNet

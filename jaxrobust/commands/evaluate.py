@@ -17,6 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--select", choices=("last", "best"), help="instead of config.eval.select"
   )
+  parser.add_argument(
+    "--sparsity",
+    action="store_true",
+    default=None,
+    help="add the rows of the weights' sparsity and of pruning them",
+  )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     split=args.split,
     select=args.select,
     data_dir=args.data_dir,
+    sparsity=args.sparsity,
   )
   shell.print_table(rows, args.workdir)
   return shell.DONE

@@ -8,3 +8,6 @@ from jaxrobust.training.evaluate import evaluate as evaluate
 from jaxrobust.training.loop import NonFiniteLoss as NonFiniteLoss
 from jaxrobust.training.loop import Outcome as Outcome
 from jaxrobust.training.loop import train as train
+from jaxrobust.training.study import Cell as Cell
+from jaxrobust.training.study import Study as Study
+from jaxrobust.training.study import repeat as repeat

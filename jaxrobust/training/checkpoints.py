@@ -8,7 +8,9 @@ for the one before it.
 
 import dataclasses
 import json
+import math
 import pathlib
+import sys
 import warnings
 import zlib
 from typing import Any
@@ -30,7 +32,7 @@ class Restored:
   step: int
   state: State
   data_position: Any
-  validation_accuracy: float | None
+  validation_rank: float | None
 
 
 class Checkpoints:
@@ -39,7 +41,7 @@ class Checkpoints:
   Args:
     folder: Where they lie.
     keep_last: How many of the newest are kept.
-    keep_best: How many of the best by validation accuracy are kept too.
+    keep_best: How many of the best in validation are kept too.
   """
 
   def __init__(self, folder: pathlib.Path, keep_last: int, keep_best: int):
@@ -50,7 +52,7 @@ class Checkpoints:
     if keep_best:
       keep.append(
         policies.BestN(
-          get_metric_fn=_accuracy,
+          get_metric_fn=_rank,
           n=keep_best,
         )
       )
@@ -62,7 +64,7 @@ class Checkpoints:
       options=ocp.CheckpointManagerOptions(
         preservation_policy=policies.AnyPreservationPolicy(keep),
         # Without it a reopened manager forgets the metrics, and the best.
-        best_fn=_accuracy if keep_best else None,
+        best_fn=_rank if keep_best else None,
         best_mode="max",
         create=True,
       ),
@@ -72,7 +74,7 @@ class Checkpoints:
     self,
     state: State,
     data_position: Any,
-    validation_accuracy: float | None = None,
+    validation_rank: float | None = None,
   ) -> None:
     """Saves in the background; returns when `state` may be given up.
 
@@ -80,7 +82,8 @@ class Checkpoints:
       state: The state; its step names the checkpoint. Saving a step twice
         does nothing. Checkpoints that `restore` found damaged are removed.
       data_position: The data iterator's state, as JSON can hold it.
-      validation_accuracy: For keep-best; None if it was not measured.
+      validation_rank: For keep-best: more is better, as `Task.rank` gives it;
+        None if it was not measured.
 
     Raises:
       CheckpointError: If the step lies before a checkpoint that is there.
@@ -93,8 +96,9 @@ class Checkpoints:
       return
     host = jax.device_get(_plain(state))
     args = self._ocp.args
-    # One that was not measured ranks below any that was.
-    rank = -1.0 if validation_accuracy is None else validation_accuracy
+    # One that was not measured ranks below any that was; JSON has no infinity.
+    measured = -math.inf if validation_rank is None else validation_rank
+    rank = max(measured, -sys.float_info.max)
     saved = self._manager.save(
       step,
       args=args.Composite(
@@ -102,13 +106,13 @@ class Checkpoints:
         extra=args.JsonSave(
           {
             "data_position": data_position,
-            "validation_accuracy": validation_accuracy,
+            "validation_rank": None if validation_rank is None else rank,
             "crc32": _checksums(host),
             "position_crc32": _json_checksum(data_position),
           }
         ),
       ),
-      metrics={"validation_accuracy": rank},
+      metrics={"validation_rank": rank},
     )
     if not saved:
       raise CheckpointError(
@@ -124,7 +128,7 @@ class Checkpoints:
 
     Args:
       like: A state of the same structure.
-      select: "last", or "best" by validation accuracy.
+      select: "last", or "best" in validation.
 
     Returns:
       The checkpoint, or None if the folder holds none. A damaged one is
@@ -177,7 +181,7 @@ class Checkpoints:
       step=step,
       state=State(**{**host, "key": key}),
       data_position=position,
-      validation_accuracy=extra["validation_accuracy"],
+      validation_rank=extra["validation_rank"],
     )
 
   def wait(self) -> None:
@@ -190,8 +194,8 @@ class Checkpoints:
     self._manager.close()
 
 
-def _accuracy(metrics: dict[str, float]) -> float:
-  return metrics["validation_accuracy"]
+def _rank(metrics: dict[str, float]) -> float:
+  return metrics["validation_rank"]
 
 
 def _plain(state: State) -> dict[str, Any]:

@@ -4,9 +4,13 @@ import itertools
 import math
 from typing import Any
 
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
 import ml_collections
 
-from jaxrobust import data, methods, models
+from jaxrobust import data, evaluation, methods, models
+from jaxrobust.alpha_stable.bursts import require_bursts
 from jaxrobust.training.config import ConfigError, model_arguments
 
 LAUNCHERS = ("pmap", "shard_map")
@@ -35,7 +39,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
   """
   for field in ("train.epochs", "train.batch_size", "train.accumulate"):
     _at_least(config, field, 1)
-  for field in ("train.log_every", "eval.batch_size", "data.num_classes"):
+  for field in ("train.log_every", "eval.batch_size"):
     _at_least(config, field, 1)
   for field in ("checkpoint.every_epochs", "checkpoint.keep_last"):
     _at_least(config, field, 1)
@@ -44,6 +48,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
     "augment.crop_padding",
     "checkpoint.keep_best",
     "optimizer.weight_decay",
+    "optimizer.l1",
     "optimizer.clip_norm",
     "schedule.warmup_epochs",
     "schedule.factor",
@@ -74,6 +79,9 @@ def validate(config: ml_collections.ConfigDict) -> None:
     "eval.gaussian_stds",
     "eval.alphas",
     "eval.flip_rates",
+    "eval.burst_alphas",
+    "eval.burst_rates",
+    "eval.pruned_shares",
   ):
     _numbers_in(config, field)
   boundaries = tuple(config.schedule.boundaries)
@@ -93,6 +101,8 @@ def validate(config: ml_collections.ConfigDict) -> None:
       model.check_input(tuple(config.data.shape))
   except ValueError as error:
     raise ConfigError(f"config.model: {error}") from error
+  if config.eval.sparsity:
+    _validate_kernels(config, model)
   try:
     methods.build(config.method, tuple(config.data.shape))
     methods.check_name(config.method)
@@ -115,19 +125,16 @@ def _validate_data(config: ml_collections.ConfigDict) -> None:
     shape,
     "(height, width, channels) or (time, channels)",
   )
-  for field in ("train_split", "test_split", "validation_split"):
-    expression = config.data[field]
-    if expression or field != "validation_split":
-      try:
-        data.parse_split(expression)
-      except ValueError as error:
-        raise ConfigError(f"config.data.{field}: {error}") from error
+  _one_of(config, "data.standardise", data.STANDARDISE)
+  is_series = len(shape) == 2
   _check(
-    config.data.validation_split != config.data.test_split,
-    "data.validation_split",
-    config.data.validation_split,
-    "different from config.data.test_split",
+    is_series or config.data.standardise == "none",
+    "data.standardise",
+    config.data.standardise,
+    "'none' for images, which have config.model.mean and .std",
   )
+  _validate_task(config)
+  _validate_splits(config)
   _check(
     config.eval.select == "last" or bool(config.data.validation_split),
     "eval.select",
@@ -171,6 +178,54 @@ def _validate_data(config: ml_collections.ConfigDict) -> None:
   )
 
 
+def _validate_task(config: ml_collections.ConfigDict) -> None:
+  classes, targets = config.data.num_classes, config.data.targets
+  _at_least(config, "data.targets", 0)
+  _check(
+    classes >= 2 or (classes == 0 and targets > 0),
+    "data.num_classes",
+    classes,
+    "at least 2, or 0 with config.data.targets at least 1",
+  )
+  _check(
+    classes == 0 or targets == 0,
+    "data.targets",
+    targets,
+    f"0 with config.data.num_classes={classes}",
+  )
+  regression = config.method.objective.name in methods.REGRESSION_OBJECTIVES
+  _check(
+    regression == (targets > 0),
+    "method.objective.name",
+    config.method.objective.name,
+    f"{'one' if targets else 'none'} of "
+    f"{', '.join(methods.REGRESSION_OBJECTIVES)} with "
+    f"config.data.targets={targets}",
+  )
+
+
+def _validate_splits(config: ml_collections.ConfigDict) -> None:
+  splits = {}
+  for field in ("train_split", "test_split", "validation_split"):
+    expression = config.data[field]
+    if expression or field != "validation_split":
+      try:
+        splits[field] = data.parse_split(expression)
+      except ValueError as error:
+        raise ConfigError(f"config.data.{field}: {error}") from error
+  for (first, one), (second, other) in itertools.combinations(
+    splits.items(), 2
+  ):
+    # Ranges of the training split may be judged on, to see how it is fitted.
+    matters = first != "train_split" or one.folds or other.folds
+    _check(
+      not (matters and one.overlaps(other)),
+      f"data.{second}",
+      other.expression,
+      f"disjoint from config.data.{first}={one.expression!r}",
+    )
+
+
 def _validate_eval(config: ml_collections.ConfigDict) -> None:
   stds = tuple(config.eval.gaussian_stds)
   _check(all(s > 0 for s in stds), "eval.gaussian_stds", stds, "positive")
@@ -178,6 +233,39 @@ def _validate_eval(config: ml_collections.ConfigDict) -> None:
   _check(all(0 < a <= 2 for a in alphas), "eval.alphas", alphas, "in (0, 2]")
   rates = tuple(config.eval.flip_rates)
   _check(all(0 < r < 1 for r in rates), "eval.flip_rates", rates, "in (0, 1)")
+  alphas = tuple(config.eval.burst_alphas)
+  _check(
+    all(0 < a <= 2 for a in alphas), "eval.burst_alphas", alphas, "in (0, 2]"
+  )
+  rates = tuple(config.eval.burst_rates)
+  _check(all(0 < r < 1 for r in rates), "eval.burst_rates", rates, "in (0, 1)")
+  is_series = len(config.data.shape) == 2
+  _check(is_series or not rates, "eval.burst_rates", rates, "() for images")
+  share, length = config.eval.burst_share, config.eval.burst_length
+  try:
+    require_bursts(share, length)
+  except ValueError as error:
+    raise ConfigError(
+      f"config.eval.burst_share={share}, eval.burst_length={length}: {error}"
+    ) from error
+  shares = tuple(config.eval.pruned_shares)
+  _check(
+    all(0 < s < 1 for s in shares), "eval.pruned_shares", shares, "in (0, 1)"
+  )
+
+
+def _validate_kernels(
+  config: ml_collections.ConfigDict, model: nn.Module
+) -> None:
+  def measured():
+    inputs = jnp.zeros((1, *config.data.shape))
+    variables = model.init(jax.random.key(0), inputs)
+    return evaluation.weight_norm(variables["params"])
+
+  try:
+    jax.eval_shape(measured)
+  except ValueError as error:
+    raise ConfigError(f"config.eval.sparsity=True: {error}") from error
 
 
 def _check(holds: bool, field: str, value: Any, allowed: str) -> None:

@@ -37,12 +37,14 @@ def default_config() -> ml_collections.ConfigDict:
   config.data.source = "tfds"  # a key of data.SOURCES or "module:function"
   config.data.name = "mnist"  # the TFDS name; the name that rows carry
   config.data.data_dir = ""  # TFDS directory; "" is TFDS's own default
-  config.data.path = ""  # the folder or .npz file of those sources
+  config.data.path = ""  # of the sources folder, npz and ucr
   config.data.train_split = "train"
   config.data.validation_split = ""  # as "train[90%:]"; "" for none
   config.data.test_split = "test"
   config.data.shape = (28, 28, 1)  # [H, W, C], or [T, C] for series
-  config.data.num_classes = 10
+  config.data.num_classes = 10  # 0 for a regression
+  config.data.targets = 0  # real-valued targets of an example, in a regression
+  config.data.standardise = "none"  # series: none, series, dataset
   config.data.cache = True  # decode once into host memory
   config.data.device_resident = False  # keep the set on the accelerator
   config.data.stand_in = False  # embedded data in this shape; set by :quick
@@ -68,7 +70,8 @@ def default_config() -> ml_collections.ConfigDict:
   config.optimizer.momentum = 0.9  # sgd
   config.optimizer.nesterov = True  # sgd
   config.optimizer.weight_decay = 0.0  # sgd, adam: coupled; adamw: decoupled
-  config.optimizer.decay_on = "all"  # all, kernels
+  config.optimizer.l1 = 0.0  # l1 * sign(w) is added to the gradient
+  config.optimizer.decay_on = "all"  # all, kernels; for both decays
   config.optimizer.clip_norm = 0.0  # global gradient norm; 0 for none
 
   config.schedule = ml_collections.ConfigDict()
@@ -89,7 +92,7 @@ def default_config() -> ml_collections.ConfigDict:
   config.checkpoint = ml_collections.ConfigDict()
   config.checkpoint.every_epochs = 1
   config.checkpoint.keep_last = 2
-  config.checkpoint.keep_best = 1  # by validation accuracy
+  config.checkpoint.keep_best = 1  # by the accuracy, or mse, in validation
 
   config.eval = ml_collections.ConfigDict()
   config.eval.batch_size = 500
@@ -97,6 +100,12 @@ def default_config() -> ml_collections.ConfigDict:
   config.eval.gaussian_stds = (0.1, 0.2, 0.3)
   config.eval.alphas = (0.5, 1.0, 1.5, 2.0)
   config.eval.flip_rates = (0.02, 0.05, 0.126, 0.2, 0.3)
+  config.eval.burst_alphas = (1.0,)
+  config.eval.burst_rates = ()  # flip rates inside bursts; series only
+  config.eval.burst_share = 0.2  # of the time steps
+  config.eval.burst_length = 8.0  # mean, in time steps
+  config.eval.sparsity = False  # rows of the weights and of pruning them
+  config.eval.pruned_shares = (0.2, 0.4, 0.6, 0.8, 0.9, 0.95)
   return config.lock()
 
 
@@ -144,6 +153,9 @@ def variant(
   config.eval.gaussian_stds = config.eval.gaussian_stds[:1]
   config.eval.alphas = config.eval.alphas[:2]
   config.eval.flip_rates = config.eval.flip_rates[:1]
+  config.eval.burst_alphas = config.eval.burst_alphas[:1]
+  config.eval.burst_rates = config.eval.burst_rates[:1]
+  config.eval.pruned_shares = config.eval.pruned_shares[:2]
   if config.schedule.name == "multistep":
     config.schedule.name = "constant"
   return config
@@ -152,7 +164,8 @@ def variant(
 def model_arguments(config: ml_collections.ConfigDict) -> dict[str, Any]:
   """The arguments of `models.build`: set options only."""
   given = {k: v for k, v in config.model.items() if v is not None}
-  return {**given, "num_classes": config.data.num_classes}
+  outputs = config.data.num_classes or config.data.targets
+  return {**given, "num_classes": outputs}
 
 
 def save(config: ml_collections.ConfigDict, path: pathlib.Path) -> None:
@@ -195,3 +208,40 @@ def _fill(config: Any, saved: dict[str, Any], where: str) -> None:
       _fill(config[key], value, f"{where}.{key}")
     else:
       config[key] = tuple(value) if isinstance(value, list) else value
+
+
+def refuse_other(
+  config: ml_collections.ConfigDict,
+  path: pathlib.Path,
+  free_to_change: tuple[str, ...],
+) -> None:
+  """Refuses to go on with work that was begun with another config.
+
+  Args:
+    config: The config now.
+    path: What `save` wrote when the work was begun, in the work's folder.
+    free_to_change: How the names of those fields begin that may differ.
+
+  Raises:
+    ConfigError: If another field differs.
+  """
+  begun = flat(load(path).to_dict())
+  for field, value in flat(config.to_dict()).items():
+    if field.startswith(free_to_change) or begun.get(field) == value:
+      continue
+    raise ConfigError(
+      f"config.{field}={value!r}: {path.parent} was begun with "
+      f"{begun.get(field)!r}; resume it with that, or use a new --workdir"
+    )
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+  """Every field with its dotted name."""
+  fields = {}
+  for name, value in tree.items():
+    field = prefix + name
+    if isinstance(value, dict):
+      fields.update(flat(value, field + "."))
+    else:
+      fields[field] = list(value) if isinstance(value, tuple) else value
+  return fields

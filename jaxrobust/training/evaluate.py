@@ -1,8 +1,9 @@
 """Judging a run: the bridge from its checkpoints to the evaluation suite."""
 
+import copy
 import functools
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -53,19 +54,31 @@ class Judge:
     self._tag = launcher.replicate(np.int32(tag))
     self._predict = launcher.map(
       evaluation.make_predict_step(
-        model, method.forward, is_image=len(config.data.shape) == 3
+        model,
+        method.forward,
+        is_image=len(config.data.shape) == 3,
+        judge=evaluation.task_of(config.data.targets).judge,
       ),
       sharded_in=(False, True, False, False, False),
       sharded_out=True,
     )
 
+  def on(self, dataset: data.Dataset, seed: int) -> "Judge":
+    """The same judge, nothing compiled anew, on another split and seed."""
+    other = copy.copy(self)
+    other._dataset = dataset
+    other._key = self.place(jax.random.key(seed))
+    return other
+
+  def place(self, tree: Any) -> Any:
+    """Puts a whole copy, as of the variables, on every device."""
+    return self._launcher.replicate(tree)
+
   def __call__(
     self, variables: Mapping[str, Any], cell: Perturbation
   ) -> dict[str, np.ndarray]:
-    """Per-example `nll`, `confidence` and `hits`, [N] each."""
-    noise = self._launcher.replicate(
-      np.asarray([cell.alpha, cell.scale], np.float32)
-    )
+    """The numbers of each example that the task's `judge` gives, [N] each."""
+    noise = self._launcher.replicate(cell.noise)
     loader = data.Loader(
       self._dataset, self._batch_size, shuffle=False, epochs=1
     )
@@ -94,6 +107,7 @@ def evaluate(
   split: str | None = None,
   select: str | None = None,
   data_dir: str | None = None,
+  sparsity: bool | None = None,
 ) -> list[dict[str, Any]]:
   """Judges a run's checkpoint and appends the rows to its `results.csv`.
 
@@ -104,6 +118,8 @@ def evaluate(
     split: The split to judge on; by default `config.data.test_split`.
     select: "last" or "best"; by default `config.eval.select`.
     data_dir: Where the data set is now; by default `config.data.data_dir`.
+    sparsity: Whether to write the rows of the weights and of pruning them; by
+      default `config.eval.sparsity`.
 
   Returns:
     The rows of this checkpoint and split, old and new.
@@ -117,6 +133,8 @@ def evaluate(
   config = load(workdir / "config.json")
   config.eval.select = select or config.eval.select
   config.data.data_dir = data_dir or config.data.data_dir
+  if sparsity is not None:
+    config.eval.sparsity = sparsity
   validate(config)
   config.data.test_split = split or config.data.test_split
   dataset = data.load(config.data, config.data.test_split)
@@ -162,26 +180,12 @@ def judge_run(
       f"{workdir}: no checkpoint for config.eval.select={config.eval.select!r}"
     )
   judge = Judge(config, model, method, dataset, launcher, data.Tag.TEST)
-  variables = launcher.replicate(restored.state.variables())
-  subject = evaluation.Subject(
-    run=workdir.absolute().name,
-    method=config.method.name,
-    seed=config.seed,
-    step=restored.step,
-    dataset=dataset.name,
-    split=config.data.test_split,
-    n_examples=len(dataset),
-    trained_on=config.method.input.name,
-  )
-  cells: Sequence[Perturbation] = evaluation.grid(
-    config.eval.gaussian_stds, config.eval.alphas, config.eval.flip_rates
-  )
+  subject = describe(config, workdir.absolute().name, restored.step, dataset)
   results = evaluation.Results(workdir / "results.csv")
+  cells = grid(config)
   progress = Progress(len(cells), "perturbation")
   try:
-    finished = evaluation.run(
-      subject, lambda cell: judge(variables, cell), cells, results
-    )
+    finished = judge_state(config, subject, judge, restored.state, results)
     for done, cell in enumerate(finished, 1):
       progress.update(done, f"{cell.name} {cell.strength:g}")
       if stop():
@@ -193,6 +197,81 @@ def judge_run(
     for row in evaluation.read_rows(workdir / "results.csv")
     if (row["step"], row["split"]) == (subject.step, subject.split)
   ]
+
+
+def describe(
+  config: ml_collections.ConfigDict,
+  run: str,
+  step: int,
+  dataset: data.Dataset,
+) -> evaluation.Subject:
+  """The columns that all rows of a run share."""
+  return evaluation.Subject(
+    run=run,
+    method=config.method.name,
+    seed=config.seed,
+    step=step,
+    dataset=dataset.name,
+    split=config.data.test_split,
+    n_examples=len(dataset),
+    trained_on=config.method.input.name,
+  )
+
+
+def judge_state(
+  config: ml_collections.ConfigDict,
+  subject: evaluation.Subject,
+  judge: Judge,
+  state: state_lib.State,
+  results: evaluation.Results,
+) -> Iterator[Perturbation]:
+  """Judges a state in every cell of `grid(config)` whose rows are missing.
+
+  Args:
+    config: The run's config.
+    subject: As made by `describe`.
+    judge: Judges on the split that the subject names.
+    state: The state, on the host or on one device.
+    results: Where rows go.
+
+  Yields:
+    Each cell, when its rows are written.
+  """
+  whole = state.variables()
+  if config.eval.sparsity:
+    evaluation.measure_weights(subject, whole["params"], results)
+  variables = judge.place(whole)
+
+  def judge_cell(cell: Perturbation) -> dict[str, np.ndarray]:
+    if cell.name != evaluation.PRUNED:
+      return judge(variables, cell)
+    pruned = {**whole, "params": _prune(whole["params"], cell.strength)}
+    return judge(judge.place(pruned), cell)
+
+  task = evaluation.task_of(config.data.targets)
+  yield from evaluation.run(subject, judge_cell, grid(config), results, task)
+
+
+_prune = jax.jit(evaluation.prune)
+
+
+def grid(config: ml_collections.ConfigDict) -> list[Perturbation]:
+  """Everything that a run is judged under: noises and, if asked, pruning."""
+  pruned = config.eval.pruned_shares if config.eval.sparsity else ()
+  return noise_grid(config) + evaluation.pruned_cells(pruned)
+
+
+def noise_grid(config: ml_collections.ConfigDict) -> list[Perturbation]:
+  """The test noises of `config.eval`."""
+  return evaluation.grid(
+    config.eval.gaussian_stds,
+    config.eval.alphas,
+    config.eval.flip_rates,
+    burst_alphas=config.eval.burst_alphas,
+    burst_rates=config.eval.burst_rates,
+    burst_share=config.eval.burst_share,
+    burst_length=config.eval.burst_length,
+  )
 
 
 def abstract_state(

@@ -1,25 +1,24 @@
 """The train loop, from a config and a folder to a judged model."""
 
 import dataclasses
+import math
 import pathlib
-import signal
-import threading
 from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
 
-from jaxrobust import data, evaluation, methods, models
+from jaxrobust import data, evaluation
 from jaxrobust.evaluation.perturbations import CLEAN
 from jaxrobust.training import config as config_lib
 from jaxrobust.training import parallel
-from jaxrobust.training import state as state_lib
+from jaxrobust.training.assembly import assemble, make_loader
 from jaxrobust.training.checkpoints import Checkpoints
 from jaxrobust.training.checks import validate
 from jaxrobust.training.evaluate import Judge, judge_run, open_checkpoints
+from jaxrobust.training.interruption import Interruption
 from jaxrobust.training.logging import MetricWriter, Progress, note_environment
-from jaxrobust.training.step import make_train_step
 
 # What may differ when a run is resumed: it changes no number but, for the
 # devices, in the last bits.
@@ -35,6 +34,10 @@ _FREE_TO_CHANGE = (
   "checkpoint.",
   "eval.",
 )
+
+
+# An impulse of so many standard deviations ruins batch statistics.
+_RUINOUS = 1e4
 
 
 class NonFiniteLoss(FloatingPointError):
@@ -95,14 +98,14 @@ def train(
     >>> outcome.finished, outcome.rows[0]["perturbation"]
     (True, 'clean')
   """
-  with _Interruption() as interruption:
+  with Interruption("stopping: saving a checkpoint") as interruption:
     return _train(config, pathlib.Path(workdir).expanduser(), interruption)
 
 
 def _train(
   config: ml_collections.ConfigDict,
   workdir: pathlib.Path,
-  interruption: "_Interruption",
+  interruption: Interruption,
 ) -> Outcome:
   # ---- Check and prepare ----------------------------------------------------
   parallel.use_all_cores()
@@ -118,26 +121,14 @@ def _train(
     validation_set = data.load(config.data, config.data.validation_split)
   # Read before training, so that a missing test set costs no training.
   test_set = data.load(config.data, config.data.test_split)
-  loader = data.Loader(
-    train_set,
-    config.train.batch_size,
-    seed=config.seed,
-    indices_only=config.data.device_resident,
-  )
-  steps_per_epoch = loader.steps_per_epoch
-  total_steps = config.train.epochs * steps_per_epoch
+  loader = make_loader(config, train_set)
 
   # ---- Model, method, step --------------------------------------------------
-  model = models.build(
-    **config_lib.model_arguments(config), axis_name=parallel.AXIS
-  )
-  method = methods.build(config.method, tuple(config.data.shape))
-  schedule = state_lib.learning_rate_schedule(config, steps_per_epoch)
-  optimizer = state_lib.make_optimizer(config, schedule)
+  task = evaluation.task_of(config.data.targets)
+  parts = assemble(config, train_set)
+  steps_per_epoch, total_steps = parts.steps_per_epoch, parts.total_steps
   step_fn = launcher.map(
-    make_train_step(
-      config, model, method, optimizer, schedule, total_steps, parallel.AXIS
-    ),
+    parts.train_step(),
     sharded_in=(False, True, False),
     sharded_out=(False, False),
     donate=(0,),
@@ -145,17 +136,16 @@ def _train(
   judge = None
   if validation_set is not None:
     judge = Judge(
-      config, model, method, validation_set, launcher, data.Tag.VALIDATION
+      config,
+      parts.model,
+      parts.method,
+      validation_set,
+      launcher,
+      data.Tag.VALIDATION,
     )
 
   # ---- State: from a checkpoint, or new -------------------------------------
-  state = state_lib.create_state(
-    model,
-    optimizer,
-    tuple(config.data.shape),
-    config.seed,
-    with_ema=config.train.ema_decay > 0,
-  )
+  state = parts.state
   checkpoints = open_checkpoints(config, workdir)
   restored = checkpoints.restore(state)
   if restored is not None:
@@ -167,11 +157,7 @@ def _train(
         f"config.data: not the data that {workdir} was begun with ({error})"
       ) from error
   state = launcher.replicate(state)
-  resident = {}
-  if config.data.device_resident:
-    resident = launcher.replicate(
-      {"inputs": train_set.inputs, "labels": train_set.labels}
-    )
+  resident = launcher.replicate(parts.resident)
 
   # ---- Train ----------------------------------------------------------------
   step = first_step = restored.step if restored else 0
@@ -180,6 +166,7 @@ def _train(
   if restored is not None:
     progress.say(f"resumed at step {step} of {total_steps}")
   recent = _RecentMetrics(first_step, checkpoints)
+  warn_above = _ruinous_input(config, train_set)
   batches = iter(loader)
   try:
     while step < total_steps and not interruption.requested:
@@ -196,17 +183,28 @@ def _train(
           step,
           f"epoch {epoch}/{config.train.epochs}  loss {means['loss']:.4f}",
         )
+        largest = means.get("largest_input", 0.0)
+        if largest > warn_above:
+          progress.say(
+            f"warning: an input of {largest:.3g} at step {step} or shortly "
+            f"before, {_RUINOUS:.0e} times the data's standard deviation; "
+            "config.method.input.max_abs bounds it"
+          )
+          warn_above = math.inf
       if not ends_epoch:
         continue
-      accuracy = None
+      rank = None
       if judge is not None:
-        summary = evaluation.summarise(judge(state.variables(), CLEAN))
+        summary = task.summarise(judge(state.variables(), CLEAN))
         writer.write(step, {f"validation/{k}": v for k, v in summary.items()})
-        accuracy = summary["accuracy"]
-        progress.say(f"step {step}  validation accuracy {accuracy:.4f}")
+        rank = task.rank(summary)
+        progress.say(
+          f"step {step}  validation {task.headline} "
+          f"{summary[task.headline]:.4f}"
+        )
       epoch = step // steps_per_epoch
       if epoch % config.checkpoint.every_epochs == 0 or step == total_steps:
-        checkpoints.save(state, loader.get_state(), accuracy)
+        checkpoints.save(state, loader.get_state(), rank)
     if interruption.requested and step > first_step:
       recent.means()  # A state that is not finite is not saved.
       checkpoints.save(state, loader.get_state())
@@ -231,28 +229,20 @@ def _begin_or_resume(
   path = workdir / "config.json"
   has_checkpoints = any((workdir / "checkpoints").glob("[0-9]*"))
   if has_checkpoints or (workdir / "results.csv").exists():
-    begun = _numbers(config_lib.load(path).to_dict())
-    for field, value in _numbers(config.to_dict()).items():
-      if begun.get(field) != value:
-        raise config_lib.ConfigError(
-          f"config.{field}={value!r}: {workdir} was begun with "
-          f"{begun.get(field)!r}; resume it with that, or use a new --workdir"
-        )
+    config_lib.refuse_other(config, path, _FREE_TO_CHANGE)
   workdir.mkdir(parents=True, exist_ok=True)
   config_lib.save(config, path)
   note_environment(workdir / "environment.json")
 
 
-def _numbers(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-  """The fields that decide the numbers of a run, with their dotted names."""
-  flat = {}
-  for name, value in tree.items():
-    field = prefix + name
-    if isinstance(value, dict):
-      flat.update(_numbers(value, field + "."))
-    elif not field.startswith(_FREE_TO_CHANGE):
-      flat[field] = list(value) if isinstance(value, tuple) else value
-  return flat
+def _ruinous_input(
+  config: ml_collections.ConfigDict, train_set: data.Dataset
+) -> float:
+  """The input above which a run on series warns, once; infinite for never."""
+  if len(config.data.shape) != 2 or config.method.input.max_abs is not None:
+    return math.inf
+  sample = train_set.gather(np.arange(min(len(train_set), 1000)))
+  return _RUINOUS * float(sample.std(dtype=np.float64))
 
 
 class _RecentMetrics:
@@ -267,7 +257,11 @@ class _RecentMetrics:
     self._pending.append(metrics)
 
   def means(self) -> dict[str, float]:
-    """Fetches and averages them; raises NonFiniteLoss at the first bad step."""
+    """Fetches and averages them, but takes the largest of the largest inputs.
+
+    Raises:
+      NonFiniteLoss: At the first bad step.
+    """
     if not self._pending:
       return {}
     rows = jax.device_get(self._pending)
@@ -279,30 +273,7 @@ class _RecentMetrics:
         saved = self._checkpoints.steps()
         raise NonFiniteLoss(self._step, saved[-1] if saved else None)
     self._pending = []
-    return {k: float(np.mean([row[k] for row in rows])) for k in rows[0]}
-
-
-class _Interruption:
-  """Turns SIGTERM and Ctrl-C into a request; a second one acts at once."""
-
-  def __init__(self):
-    self.requested = False
-    self._previous: dict[int, Any] = {}
-
-  def __enter__(self):
-    # Only the main thread may set handlers; elsewhere signals stay as they are.
-    if threading.current_thread() is threading.main_thread():
-      for number in (signal.SIGTERM, signal.SIGINT):
-        self._previous[number] = signal.signal(number, self._handle)
-    return self
-
-  def __exit__(self, *exception):
-    for number, handler in self._previous.items():
-      signal.signal(number, handler)
-
-  def _handle(self, number, frame):
-    if self.requested:
-      self.__exit__()
-      signal.raise_signal(number)
-    self.requested = True
-    print("stopping: saving a checkpoint", flush=True)
+    means = {k: float(np.mean([row[k] for row in rows])) for k in rows[0]}
+    if "largest_input" in means:
+      means["largest_input"] = float(max(row["largest_input"] for row in rows))
+    return means

@@ -1,6 +1,7 @@
 """What a run carries from step to step, and the optimiser that moves it."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -74,36 +75,62 @@ def learning_rate_schedule(
 
 
 def make_optimizer(
-  config: ml_collections.ConfigDict, schedule: optax.Schedule
+  config: ml_collections.ConfigDict,
+  schedule: optax.Schedule,
+  eps_root: float = 0.0,
 ) -> optax.GradientTransformation:
   """The optimiser of `config.optimizer`.
 
   Args:
     config: A run's config.
     schedule: The learning rate.
+    eps_root: What adam and adamw add under their root. Who differentiates
+      through an update needs a little: at a gradient of 0 the root has no
+      derivative.
 
   Returns:
     An optax transformation. Weight decay is added to the gradient for sgd and
-    adam (L2), and applied beside it for adamw (decoupled).
+    adam (L2), and applied beside it for adamw (decoupled). The L1 penalty's
+    gradient, l1 sign(w), is added to the gradient for all three.
   """
   c = config.optimizer
   mask = _kernels if c.decay_on == "kernels" else None
   parts = []
   if c.clip_norm:
     parts.append(optax.clip_by_global_norm(c.clip_norm))
+  if c.l1:
+    parts.append(_add_signs(c.l1, mask))
   if c.name == "adamw":
-    parts.append(optax.adamw(schedule, weight_decay=c.weight_decay, mask=mask))
+    parts.append(
+      optax.adamw(
+        schedule, eps_root=eps_root, weight_decay=c.weight_decay, mask=mask
+      )
+    )
     return optax.chain(*parts)
   if c.weight_decay:
     parts.append(optax.add_decayed_weights(c.weight_decay, mask))
   if c.name == "adam":
-    parts.append(optax.adam(schedule))
+    parts.append(optax.adam(schedule, eps_root=eps_root))
   else:
     momentum = c.momentum or None
     parts.append(
       optax.sgd(schedule, momentum, nesterov=c.nesterov and bool(momentum))
     )
   return optax.chain(*parts)
+
+
+def _add_signs(
+  strength: float, mask: Callable[[Any], Any] | None
+) -> optax.GradientTransformation:
+  """Adds the gradient of strength * sum |w| over the masked parameters."""
+
+  def add(updates, params):
+    return jax.tree.map(
+      lambda update, w: update + strength * jnp.sign(w), updates, params
+    )
+
+  transformation = optax.stateless(add)
+  return optax.masked(transformation, mask) if mask else transformation
 
 
 def _kernels(params: Any) -> Any:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
-from jaxrobust import data
+from jaxrobust import data, evaluation
 from jaxrobust.methods import Context, Method
 from jaxrobust.training.state import State
 
@@ -56,6 +56,8 @@ def make_train_step(
   padding, flip = config.augment.crop_padding, config.augment.flip
   micro_batches = config.train.accumulate
   ema_decay = config.train.ema_decay
+  task = evaluation.task_of(config.data.targets)
+  is_series = len(config.data.shape) == 2
 
   def train_step(state, batch, resident):
     batch = gather_resident(batch, resident)
@@ -84,23 +86,22 @@ def make_train_step(
 
     def share_of_loss(params, batch_stats, method_state, rows):
       variables = {"params": params, "batch_stats": batch_stats}
+      keys = data.Draw(state.key, rows["index"], state.step)(data.Tag.FORWARD)
       outputs, batch_stats = method.forward(
-        model, variables, rows["inputs"], rows["mask"], True
+        model, variables, rows["inputs"], rows["mask"], True, keys
       )
       values, method_state = method.objective(outputs, rows, method_state)
-      hits = jnp.argmax(outputs.logits, -1) == rows["labels"]
+      scores = task.score(outputs.logits, rows["labels"])
       loss = _masked_sum(values, rows["mask"]) / count
-      accuracy = _masked_sum(hits, rows["mask"]) / count
-      return loss, (accuracy, batch_stats, method_state)
+      score = _masked_sum(scores, rows["mask"]) / count
+      return loss, (score, batch_stats, method_state)
 
     def accumulate(carry, rows):
       sums, batch_stats, method_state = carry
-      (loss, (accuracy, batch_stats, method_state)), gradient = (
-        jax.value_and_grad(share_of_loss, has_aux=True)(
-          state.params, batch_stats, method_state, rows
-        )
-      )
-      sums = jax.tree.map(jnp.add, sums, (gradient, loss, accuracy))
+      (loss, (score, batch_stats, method_state)), gradient = jax.value_and_grad(
+        share_of_loss, has_aux=True
+      )(state.params, batch_stats, method_state, rows)
+      sums = jax.tree.map(jnp.add, sums, (gradient, loss, score))
       return (sums, batch_stats, method_state), None
 
     zeros = jax.tree.map(jnp.zeros_like, state.params), 0.0, 0.0
@@ -112,7 +113,7 @@ def make_train_step(
         accumulate, carry, jax.tree.map(_split(micro_batches), batch)
       )
     sums, batch_stats, method_state = carry
-    gradient, loss, accuracy = jax.lax.psum(sums, axis_name)
+    gradient, loss, score = jax.lax.psum(sums, axis_name)
 
     updates, opt_state = optimizer.update(
       gradient, state.opt_state, state.params
@@ -120,11 +121,16 @@ def make_train_step(
     params = optax.apply_updates(state.params, updates)
     metrics = {
       "loss": loss,
-      "accuracy": accuracy,
+      task.headline: score,
       "gradient_norm": optax.tree.norm(gradient),
       "parameter_norm": optax.tree.norm(params),
       "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
     }
+    if is_series:
+      largest = _largest(batch["inputs"], batch["mask"])
+      # It has no derivative, which a loss after the update would ask for.
+      largest = jax.lax.stop_gradient(largest)
+      metrics["largest_input"] = jax.lax.pmax(largest, axis_name)
     # Batch statistics of a model that does not sum over the axis itself would
     # differ between devices, and what leaves must not.
     batch_stats = jax.lax.pmean(batch_stats, axis_name)
@@ -155,6 +161,12 @@ def gather_resident(batch: Batch, resident: Batch) -> dict[str, jax.Array]:
 def _masked_sum(values: jax.Array, mask: jax.Array) -> jax.Array:
   """Sums over real examples; NaN in padding does not count."""
   return jnp.sum(jnp.where(mask > 0, values, 0.0))
+
+
+def _largest(inputs: jax.Array, mask: jax.Array) -> jax.Array:
+  """The largest |input| of the real examples."""
+  each = jnp.max(jnp.abs(inputs), axis=range(1, inputs.ndim))
+  return jnp.max(jnp.where(mask > 0, each, 0.0))
 
 
 def _split(parts: int) -> Callable[[jax.Array], jax.Array]:

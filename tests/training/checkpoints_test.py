@@ -55,7 +55,7 @@ def test_everything_comes_back_bit_for_bit(tmp_path, state):
   )
   assert restored.step == 4
   assert restored.data_position == {"position": 4}
-  assert restored.validation_accuracy == 0.5
+  assert restored.validation_rank == 0.5
   key = jax.random.key_data(restored.state.key)
   assert (key == jax.random.key_data(state.key)).all()
 

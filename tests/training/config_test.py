@@ -29,7 +29,13 @@ WRONG = [
   ("eval.select", "best", "'last' unless config.data.validation_split"),
   ("eval.alphas", (2.5,), r"in \(0, 2\]"),
   ("eval.flip_rates", (0.0,), r"in \(0, 1\)"),
+  ("eval.burst_alphas", (0.0,), r"in \(0, 2\]"),
+  ("eval.burst_rates", (1.0,), r"in \(0, 1\)"),
+  ("eval.burst_rates", (0.1,), r"\(\) for images"),
+  ("eval.burst_share", 0.95, r"at most L/\(L\+1\)"),
+  ("eval.burst_length", 0.5, "at least 1"),
   ("eval.gaussian_stds", (-1.0,), "positive"),
+  ("eval.pruned_shares", (0.5, 1.0), r"in \(0, 1\)"),
   ("eval.alphas", ("a",), "numbers"),
   ("model.std", ("a",), "numbers"),
 ]

@@ -17,7 +17,7 @@ import pytest
 
 import jaxrobust
 from jaxrobust import evaluation, methods
-from jaxrobust.training import checkpoints, config, loop
+from jaxrobust.training import assembly, checkpoints, config, loop
 
 
 def final_state(folder, run_config):
@@ -88,13 +88,13 @@ def test_a_run_leaves_its_papers(tiny_config, tmp_path):
 
 
 def test_the_step_is_traced_once(tiny_config, tmp_path, monkeypatch):
-  make = loop.make_train_step
+  make = assembly.make_train_step
 
   def counted(*args):
     return chex.assert_max_traces(make(*args), 1)
 
   chex.clear_trace_counter()
-  monkeypatch.setattr(loop, "make_train_step", counted)
+  monkeypatch.setattr(assembly, "make_train_step", counted)
   tiny_config.data.train_split = "train[:70]"  # The last batch is padded.
   assert jaxrobust.train(tiny_config, tmp_path).finished
 
@@ -104,7 +104,7 @@ def test_a_finished_run_is_not_trained_again(
 ):
   first = jaxrobust.train(tiny_config, tmp_path)
   monkeypatch.setattr(
-    evaluation.suite, "summarise", lambda _: pytest.fail("judged again")
+    loop.Judge, "__call__", lambda *_: pytest.fail("judged again")
   )
   again = jaxrobust.train(tiny_config, tmp_path)
   assert again == first

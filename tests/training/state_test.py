@@ -113,3 +113,33 @@ def test_the_gradient_is_clipped_by_its_global_norm(config):
   norm = np.sqrt(4 * 0.3**2 + 2 * 0.4**2)
   expected = 1 - 0.5 * 0.3 * 0.1 / norm
   np.testing.assert_allclose(found["kernel"], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("decay_on", ["all", "kernels"])
+def test_l1_is_the_gradient_of_its_penalty(config, name, decay_on):
+  config.optimizer.name = name
+  config.optimizer.decay_on = decay_on
+  params = {
+    "kernel": jnp.asarray([[0.5, -2.0], [0.0, 1.0]]),
+    "bias": jnp.asarray([-1.0, 3.0]),
+  }
+
+  def loss(params):
+    return sum((0.3 * w**2).sum() for w in params.values())
+
+  def penalised(params):
+    penalty = jnp.abs(params["kernel"]).sum()
+    if decay_on == "all":
+      penalty += jnp.abs(params["bias"]).sum()
+    return loss(params) + 0.07 * penalty
+
+  expected = updated(config, jax.grad(penalised)(params), params)
+  config.optimizer.l1 = 0.07
+  found = updated(config, jax.grad(loss)(params), params)
+  # The kernel's zero is left out: |w| has no gradient there.
+  moved = np.asarray(params["kernel"]) != 0
+  np.testing.assert_allclose(
+    found["kernel"][moved], expected["kernel"][moved], rtol=1e-6
+  )
+  np.testing.assert_allclose(found["bias"], expected["bias"], rtol=1e-6)

@@ -1,0 +1,243 @@
+r"""`jaxrobust tune`: chooses the strength of the training noise."""
+
+import argparse
+import pathlib
+from typing import Any
+
+from jaxrobust import alpha_stable as stable
+from jaxrobust import main as train
+from jaxrobust.commands import shell
+from jaxrobust.report import tuning as figures
+from jaxrobust.training import config as config_lib
+from jaxrobust.tuning import choice, learned_strength, search, traced_strength
+
+HELP = "choose the strength of the training noise on validation data"
+EXAMPLE = (
+  "jaxrobust tune --config=configs/digits_alpha_stable.py --workdir=runs/tune "
+  "--search=method.input.alpha=0.5,1,1.5 "
+  "--search=method.input.flip_rate=log:0.01:0.5 --trials=20"
+)
+TAKES_CONFIG = True
+DESCRIPTION = """Chooses config fields, by default the strength of the training
+noise and its tail index, by the value of the trained model on the validation
+mix: the test noises of config.eval on config.data.validation_split, where each
+kind of noise (clean, Gaussian, each tail index) weighs the same. The test
+split is not touched. The same command resumes; more --trials go on."""
+# Trials that the table shows.
+_SHOWN = 8
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds this verb's arguments."""
+  parser.description = DESCRIPTION
+  parser.add_argument("--workdir", help="the folder of the search")
+  parser.add_argument(
+    "--config",
+    metavar="FILE",
+    help="the config to start from; --config.FIELD=VALUE sets a field of it",
+  )
+  parser.add_argument(
+    "--method",
+    choices=("search", "gradient"),
+    default="search",
+    help="search: a training per trial; gradient: one training that learns "
+    "the scale and the tail index meanwhile",
+  )
+  parser.add_argument(
+    "--search",
+    action="append",
+    metavar="FIELD=RANGE",
+    help="LOW:HIGH, log:LOW:HIGH or A,B,C; once per field "
+    "(default: the strength of the noise, and alpha)",
+  )
+  parser.add_argument(
+    "--trials", type=int, help="of --method=search, in all (default: 20)"
+  )
+  parser.add_argument(
+    "--rate", type=float, help="of --method=gradient: the step size of Adam"
+  )
+  parser.add_argument(
+    "--fixed_alpha",
+    action="store_true",
+    help="of --method=gradient: learn the scale alone",
+  )
+  parser.add_argument(
+    "--report", action="store_true", help="only make the report again"
+  )
+
+
+def run(args: argparse.Namespace) -> int:
+  """Searches or learns, and reports."""
+  if not args.workdir:
+    raise shell.UsageError("--workdir: missing; see --help")
+  workdir = pathlib.Path(args.workdir).expanduser()
+  if args.report:
+    return _report(workdir)
+  _refuse_options_of_the_other(args)
+  words = [f"--workdir={workdir}", *args.rest]
+  if args.config:
+    words.insert(0, f"--config={args.config}")
+  config, _ = train.parse(["jaxrobust tune", *words])
+  shell.use_compilation_cache()
+  if args.method == "gradient":
+    options = {} if args.rate is None else {"rate": args.rate}
+    finished = learned_strength.learn_strength(
+      config, workdir, learn_alpha=not args.fixed_alpha, **options
+    ).finished
+  else:
+    trials = 20 if args.trials is None else args.trials
+    finished = search.tune(config, workdir, args.search or (), trials).finished
+  if not finished:
+    print("interrupted; the same command resumes")
+    return shell.INTERRUPTED
+  return _report(workdir)
+
+
+def _refuse_options_of_the_other(args: argparse.Namespace) -> None:
+  others = {
+    "search": {"--rate": args.rate, "--fixed_alpha": args.fixed_alpha or None},
+    "gradient": {"--search": args.search, "--trials": args.trials},
+  }[args.method]
+  for option, value in others.items():
+    if value is not None:
+      raise shell.UsageError(
+        f"{option}: not an option of --method={args.method}"
+      )
+
+
+def _report(workdir: pathlib.Path) -> int:
+  """Prints the table, writes the configs chosen, and draws the figure."""
+  config = config_lib.load(workdir / "config.json")
+  study = search.read(workdir) if search.has_study(workdir) else None
+  learned = None
+  if learned_strength.has_result(workdir):
+    learned = learned_strength.read(workdir)
+  if not (study and study.trials) and learned is None:
+    raise shell.UsageError(f"{workdir}: no trial and no learned strength yet")
+  lines = [
+    f"value: mean over {_mix(config)} on {config.data.name} "
+    f"({config.data.validation_split})"
+  ]
+  if study is not None:
+    lines += _search_lines(study)
+  if learned is not None:
+    lines += _learned_lines(config, learned)
+  commands = _write_choices(config, workdir, study, learned)
+  report = "\n".join(lines) + "\n"
+  (workdir / "report.txt").write_text(report)
+  _draw(config, workdir, study, learned)
+  print(report, end="")
+  for what, path in commands.items():
+    print(f"train with the {what} strength:")
+    print(
+      f"  python -m jaxrobust.main --config={path} "
+      f"--workdir={workdir / (path.stem + '_run')}"
+    )
+  print(f"figure: {workdir / 'report.png'}")
+  return shell.DONE
+
+
+def _mix(config: Any) -> str:
+  from jaxrobust.training.evaluate import noise_grid
+
+  names = dict.fromkeys(cell.name for cell in noise_grid(config))
+  return ", ".join(names)
+
+
+def _search_lines(study: search.Study) -> list[str]:
+  fields = [r.field.rpartition(".")[2] for r in study.ranges]
+  pruned = sum(trial.pruned for trial in study.trials)
+  lines = [
+    f"search: {len(study.trials)} trials, {pruned} of them pruned",
+    "  trial  " + "".join(f"{name:>12}" for name in fields) + "       value",
+  ]
+  ranking = study.ranking()
+  shown = ranking[:_SHOWN]
+  shown += [t for t in ranking[_SHOWN:] if t.is_default]
+  for trial in shown:
+    values = "".join(f"{choice.shown(v):>12}" for v in trial.fields.values())
+    note = "  the config's own" if trial.is_default else ""
+    lines.append(f"  {trial.number:>5}  {values}{trial.value:>12.4f}{note}")
+  if not any(t.is_default for t in study.trials):
+    lines.append("  the config's own values lie outside the ranges")
+  return lines
+
+
+def _learned_lines(config: Any, learned: learned_strength.Learned) -> list[str]:
+  alpha, scale = traced_strength.law_of(config)
+  rate = float(stable.flip_rate(alpha, scale))
+  return [
+    f"gradient: from alpha {alpha:.3f}, scale {scale:.4f} (flip rate "
+    f"{rate:.4f})",
+    f"  to   alpha {learned.alpha:.3f}, scale {learned.scale:.4f} (flip rate "
+    f"{learned.flip_rate:.4f}), value {learned.value:.4f}",
+  ]
+
+
+def _write_choices(
+  config: Any,
+  workdir: pathlib.Path,
+  study: search.Study | None,
+  learned: learned_strength.Learned | None,
+) -> dict[str, pathlib.Path]:
+  """Writes a config file per choice: {what was chosen: the file}."""
+  written = {}
+  if study is not None and study.ranking():
+    best = study.ranking()[0]
+    written["best"] = workdir / "best.py"
+    words = ", ".join(f"{k}={choice.shown(v)}" for k, v in best.fields.items())
+    choice.write_config(
+      config,
+      best.fields,
+      written["best"],
+      f"The best trial: value {best.value:.4f} at {words}.",
+    )
+  if learned is not None:
+    written["learned"] = workdir / "learned.py"
+    choice.write_config(
+      config,
+      {
+        "method.input.alpha": learned.alpha,
+        "method.input.scale": learned.scale,
+      },
+      written["learned"],
+      f"The learned strength: alpha {learned.alpha:.4f}, scale "
+      f"{learned.scale:.4f}.",
+    )
+  return written
+
+
+def _draw(
+  config: Any,
+  workdir: pathlib.Path,
+  study: search.Study | None,
+  learned: learned_strength.Learned | None,
+) -> None:
+  points, log_fields = [], []
+  if study is not None:
+    log_fields = [r.field for r in study.ranges if r.log]
+    points = [
+      figures.Point(t.number, t.fields, t.value, t.pruned, t.is_default)
+      for t in study.trials
+    ]
+  path = None
+  if learned is not None:
+    lines = learned.trajectory
+    path = figures.Path(
+      steps=[line["step"] for line in lines],
+      alphas=[line["alpha"] for line in lines],
+      flip_rates=[line["flip_rate"] for line in lines],
+      value=learned.value,
+      end={
+        "method.input.alpha": learned.alpha,
+        "method.input.scale": learned.scale,
+        "method.input.flip_rate": learned.flip_rate,
+      },
+    )
+  figure = figures.tuning_figure(
+    points,
+    log_fields,
+    path,
+    f"{config.data.name}, {config.model.name}, {config.train.epochs} epochs",
+  )
+  figure.savefig(workdir / "report.png", dpi=150)
