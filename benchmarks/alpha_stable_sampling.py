@@ -107,7 +107,8 @@ def step_noise_seconds() -> dict[str, float]:
 
   'keyed by example' is what training does: one key per example, folded from
   the example's index, and one draw per key. 'one draw' takes one key for the
-  whole batch. Divide by a step's seconds for the share of noise in it.
+  whole batch. 'impulse per row' and 'per image' are keyed by example and
+  isotropic. Divide by a step's seconds for the share of noise in it.
   """
   index = jnp.arange(BATCH)
   local = (DEVICES, BATCH // DEVICES)
@@ -119,6 +120,16 @@ def step_noise_seconds() -> dict[str, float]:
   def one_draw(key):
     return alpha_stable.sample(key, 1.5, scale=0.1, shape=(BATCH, *IMAGE))
 
+  def one_shared(axes):
+    def draw(key, number):
+      key = jax.random.fold_in(key, number)
+      return alpha_stable.sample_isotropic(
+        key, 1.5, 0.1, shape=IMAGE, shared_axes=axes
+      )
+
+    rows = jax.vmap(draw, in_axes=(None, 0))
+    return _keyed(lambda key: rows(key, index))
+
   keyed = jax.vmap(one, in_axes=(None, 0))
   mapped = jax.pmap(keyed, in_axes=(None, 0))
   root = jax.random.key(0)
@@ -128,6 +139,8 @@ def step_noise_seconds() -> dict[str, float]:
       "keyed by example, one device": _keyed(lambda key: keyed(key, index)),
       "keyed by example, pmap": lambda _: mapped(root, shards),
       "one draw, one device": _keyed(one_draw),
+      "impulse per row, one device": one_shared((1, 2)),
+      "impulse per image, one device": one_shared((0, 1, 2)),
     },
     rounds=101,
   )

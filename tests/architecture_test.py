@@ -14,6 +14,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "jaxrobust"
 # from its own package; ALSO names the other imports within a floor.
 FLOORS = (
   ("main", "commands"),
+  ("tuning",),
   ("training", "report"),
   ("models", "methods", "evaluation"),
   (
@@ -41,6 +42,7 @@ LAZY = (
   "PIL",
   "grain",
   "matplotlib",
+  "optuna",
   "orbax",
   "sklearn",
   "tensorboardX",

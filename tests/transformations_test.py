@@ -49,6 +49,24 @@ _FILES = "reads or writes files"
 _HOST = "works on host values before or after the accelerator does"
 HOST_SIDE = {
   "alpha_stable.AlphaStable": "a constructor; its methods have rows",
+  **{
+    f"alpha_stable.AlphaStable.{name}": "calls the function of its name"
+    for name in (
+      "cdf",
+      "characteristic_function",
+      "fractional_moment",
+      "isf",
+      "log_moments",
+      "log_prob",
+      "quantile",
+      "sf",
+      "tail_asymptote",
+    )
+  },
+  "alpha_stable.Fit": "a result on the host",
+  "alpha_stable.fit": _HOST,
+  "alpha_stable.ks_distance": _HOST,
+  "alpha_stable.probability_transform": _HOST,
   "data.DataError": "an exception",
   "data.Dataset": _HOST,
   "data.Draw": "a constructor; its call is example_keys",
@@ -59,16 +77,23 @@ HOST_SIDE = {
   "data.load": _FILES,
   "data.parse_split": _HOST,
   "data.prepare": _FILES,
+  "data.standardised": _HOST,
+  "data.stratified_folds": _HOST,
   "evaluation.Perturbation": _HOST,
   "evaluation.Results": _FILES,
   "evaluation.Subject": _HOST,
+  "evaluation.Task": "a constructor; its functions have rows of their own",
   "evaluation.accuracy_table": _HOST,
   "evaluation.expected_calibration_error": _HOST,
   "evaluation.grid": _HOST,
   "evaluation.make_predict_step": "a builder; its result has tests of its own",
+  "evaluation.measure_weights": _FILES,
+  "evaluation.pruned_cells": _HOST,
   "evaluation.read_rows": _FILES,
   "evaluation.run": _FILES,
   "evaluation.summarise": _HOST,
+  "evaluation.summarise_regression": _HOST,
+  "evaluation.task_of": _HOST,
   "evaluation.wilson_interval": _HOST,
   "models.BatchNorm": _MODULE,
   "models.Model": _MODULE,
@@ -119,17 +144,35 @@ def _resolve(name: str, options: Mapping[str, Any]) -> Callable[..., Any]:
   found = importlib.import_module(f"jaxrobust.{package}")
   for attribute in path:
     found = getattr(found, attribute)
+  if package == "attacks":
+    return lambda key, images, labels: found(
+      key, _first_pixels, images, labels, **options
+    )
   return functools.partial(found, **options)
+
+
+def _first_pixels(images):
+  """A network for those who need one: five logits of an image."""
+  return 3 * images.reshape((len(images), -1))[:, :5]
 
 
 def _part(table, name, options):
   """An input or an objective as a function of arrays alone."""
   build = getattr(methods, table)[name]
   if table == "INPUTS":
-    part = build((4, 4, 1), **options)
-    return lambda key, index, step, inputs: part(
-      {"inputs": inputs}, methods.Context(data.Draw(key, index, step))
-    )["inputs"]
+    options = {"shape": (4, 4, 1), **options}
+    part = build(**options)
+
+    def fed(key, index, step, inputs):
+      batch = {
+        "inputs": inputs,
+        "labels": jnp.zeros(len(inputs), int),
+        "mask": jnp.ones(len(inputs)),
+      }
+      draw = data.Draw(key, index, step)
+      return part(batch, methods.Context(draw, logits=_first_pixels))["inputs"]
+
+    return fed
   part = build(**options)
   return lambda logits, features, labels: part(
     models.Outputs(logits, features), {"labels": labels}, {}
@@ -157,6 +200,10 @@ _LAW = alpha_stable.AlphaStable(_ALPHA, _F([0.5, 0]), _SCALE, _F([0, 1]))
 _DRAWN = (_KEYS[:, 0], _INDEX, _STEP, _IMAGES)
 _SHAPE = {"shape": (3,)}
 _POOLED = (_RNG.normal(size=(2, 1, 4, 4, 2)).astype(np.float32),)
+_PARAMS = {
+  "Conv_0": {"kernel": _POOLED[0], "bias": _F([[1, 0], [0, 1]])},
+  "Dense_0": {"kernel": _LOGITS},
+}
 
 ROWS = (
   Row(
@@ -172,6 +219,40 @@ ROWS = (
     smooth=(0, 1, 2, 3),
   ),
   Row("alpha_stable.uniform_pair", (_KEY,), _SHAPE),
+  Row("alpha_stable.positive_stable", (_KEY, _RATE), _SHAPE, smooth=(1,)),
+  Row(
+    "alpha_stable.sample_isotropic",
+    (_KEY, _ALPHA, _SCALE),
+    {"shape": (3, 2), "shared_axes": (1,)},
+    smooth=(1, 2),
+  ),
+  Row(
+    "alpha_stable.AlphaStable.sample_isotropic",
+    (alpha_stable.AlphaStable(_ALPHA, _F([0, 0]), _SCALE, _F([0, 1])), _KEY),
+    {"shape": (3, 2), "shared_axes": (1,)},
+  ),
+  Row("alpha_stable.burst_mask", (_KEY, _RATE, _F([3, 1])), {"length": 5}),
+  Row(
+    "alpha_stable.sample_bursts",
+    (_KEY, _ALPHA, _SCALE, _RATE, _F([3, 2])),
+    {"shape": (5, 2)},
+    smooth=(1, 2),
+  ),
+  *(
+    Row(
+      f"alpha_stable.{name}",
+      (_RATE, _ALPHA, _F([0.5, -0.5]), _F([1, 2]), _F([0, 1])),
+      smooth=(0, 1, 2, 3, 4),
+    )
+    for name in ("cdf", "isf", "log_prob", "quantile", "sf")
+  ),
+  Row(
+    "alpha_stable.characteristic_function",
+    (_RATE, _ALPHA, _F([0.5, -0.5])),
+  ),
+  Row("alpha_stable.fractional_moment", (_RATE, _ALPHA), smooth=(0, 1)),
+  Row("alpha_stable.log_moments", (_ALPHA, _SCALE), smooth=(0, 1)),
+  Row("alpha_stable.tail_asymptote", (_F([9, -9]), _ALPHA), smooth=(0, 1)),
   Row("alpha_stable.flip_rate", (_ALPHA, _SCALE), smooth=(0, 1)),
   Row("alpha_stable.geometric_power", (_ALPHA, _SCALE), smooth=(0, 1)),
   *(
@@ -185,11 +266,26 @@ ROWS = (
   ),
   Row("alpha_stable.scale_from_std", (_SCALE,), smooth=(0,)),
   Row("alpha_stable.AlphaStable.from_std", (_SCALE,), smooth=(0,)),
+  Row("attacks.fgsm", (_KEYS, _IMAGES, _LABELS), {"eps": 0.1}),
+  Row(
+    "attacks.pgd",
+    (_KEYS, _IMAGES, _LABELS),
+    {"eps": 0.3, "steps": 2, "norm": "l2", "restarts": 2},
+  ),
   Row("data.as_float", (np.asarray([[0, 255], [7, 8]], np.uint8),)),
   Row("data.example_keys", (_KEY, np.int32([4, 6]), _INDEX, _STEP)),
   Row("data.random_crop", (_KEYS, _IMAGES), {"padding": 2}, smooth=(1,)),
   Row("data.random_flip", (_KEYS, _IMAGES), smooth=(1,)),
   Row("evaluation.judge", (_LOGITS, _LABELS)),
+  Row("evaluation.exact_zeros", (_PARAMS,)),
+  Row("evaluation.hoyer", (_PARAMS,), smooth=(0,)),
+  Row("evaluation.hoyer_per_tensor", (_PARAMS,), smooth=(0,)),
+  Row("evaluation.prune", (_PARAMS, _F([0.5, 0.3]))),
+  *(
+    Row(f"evaluation.{name}", (_PARAMS, _F([0.5, 0.2])))
+    for name in ("share_below", "share_below_relative", "share_below_rms")
+  ),
+  Row("evaluation.weight_norm", (_PARAMS,), smooth=(0,)),
   Row("models.max_pool", _POOLED, {"window": (2, 2)}, smooth=(0,)),
   Row("models.avg_pool", _POOLED, {"window": (2, 3)}, smooth=(0,)),
   Row("models.global_avg_pool", _POOLED, smooth=(0,)),
@@ -210,14 +306,26 @@ ROWS = (
   Row(
     "methods.INPUTS.alpha_stable",
     _DRAWN,
-    {"alphas": (0.8, 1.5), "flip_rate": 0.1, "resample": "once"},
+    {"alphas": (0.8, 1.5), "flip_rate": 0.1, "resample": "once"}
+    | {"share": "row", "schedule": "cosine", "schedule_from": 0.5},
   ),
+  Row("methods.INPUTS.adversarial", _DRAWN, {"eps": 0.1, "steps": 2}),
+  Row("methods.INPUTS.mixup", _DRAWN),
+  Row("methods.INPUTS.augmix", _DRAWN),
+  Row(
+    "methods.INPUTS.burst",
+    (*_DRAWN[:3], _IMAGES[..., 0]),
+    {"shape": (4, 4), "alpha": 1.5, "scale": 0.1}
+    | {"share_of_time": 0.5, "mean_length": 2.0},
+  ),
+  Row("evaluation.judge_regression", (_LOGITS, _LOGITS + 1)),
   Row(
     "methods.OBJECTIVES.cross_entropy",
     (_LOGITS, _LOGITS, _LABELS),
     {"label_smoothing": 0.1},
     smooth=(0,),
   ),
+  Row("methods.OBJECTIVES.mse", (_LOGITS, _LOGITS, _LOGITS + 1), smooth=(0, 2)),
 )
 
 

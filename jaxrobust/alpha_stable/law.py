@@ -1,12 +1,21 @@
 """The stable law as one value that carries its parameters."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 
-from jaxrobust.alpha_stable import checks, sampling, strength
+from jaxrobust.alpha_stable import (
+  characteristics,
+  checks,
+  density,
+  distribution,
+  isotropic,
+  sampling,
+  strength,
+)
 
 _GAMMA = (
   "gamma is ambiguous: pass scale=c for exp(-|c t|^alpha) (scipy's scale), or "
@@ -117,6 +126,78 @@ class AlphaStable:
       parameterization=self.parameterization,
     )
 
+  def sample_isotropic(
+    self, key: jax.Array, shape: tuple[int, ...], shared_axes: Sequence[int]
+  ) -> jax.Array:
+    """Draws variates of this law that share one impulse per block.
+
+    Args:
+      key: one JAX key.
+      shape: shape of the result.
+      shared_axes: the axes along which the impulse is shared.
+
+    Returns:
+      Float32 variates of `shape`; see `isotropic.sample_isotropic`.
+
+    Raises:
+      ValueError: beta is known and not 0 (a traced beta is taken for 0), or a
+        parameter does not broadcast.
+    """
+    checks.require(
+      "beta", self.beta, "0 for isotropic noise", lambda beta: beta == 0
+    )
+    noise = isotropic.sample_isotropic(
+      key, self.alpha, self.scale, shape=shape, shared_axes=shared_axes
+    )
+    return noise + self.loc
+
+  def log_prob(self, x: Any) -> jax.Array:
+    """The logarithm of the density at x [...]; see `density.log_prob`."""
+    return density.log_prob(x, *self._parameters())
+
+  def cdf(self, x: Any) -> jax.Array:
+    """The probability P(X <= x); see `distribution.cdf`."""
+    return distribution.cdf(x, *self._parameters())
+
+  def sf(self, x: Any) -> jax.Array:
+    """The probability P(X > x); see `distribution.sf`."""
+    return distribution.sf(x, *self._parameters())
+
+  def quantile(self, p: Any) -> jax.Array:
+    """The x with P(X <= x) = p; see `distribution.quantile`."""
+    return distribution.quantile(p, *self._parameters())
+
+  def isf(self, p: Any) -> jax.Array:
+    """The x with P(X > x) = p; see `distribution.isf`."""
+    return distribution.isf(p, *self._parameters())
+
+  def characteristic_function(self, t: Any) -> jax.Array:
+    """The transform E exp(i t X); see `characteristics`."""
+    return characteristics.characteristic_function(t, *self._parameters())
+
+  def log_moments(self) -> tuple[jax.Array, jax.Array]:
+    """Mean and variance of log|X - loc|, symmetric; see `characteristics`.
+
+    Raises:
+      ValueError: beta is known and not 0.
+    """
+    self._require_symmetric()
+    return characteristics.log_moments(self.alpha, self.scale)
+
+  def fractional_moment(self, p: Any) -> jax.Array:
+    """The moment E|X - loc|^p, symmetric; see `characteristics`.
+
+    Raises:
+      ValueError: beta is known and not 0.
+    """
+    self._require_symmetric()
+    return characteristics.fractional_moment(p, self.alpha, self.scale)
+
+  def tail_asymptote(self, x: Any) -> jax.Array:
+    """The tail's leading term on the side of x; see `characteristics`."""
+    *parameters, _ = self._parameters()
+    return characteristics.tail_asymptote(x, *parameters)
+
   def tree_flatten_with_keys(self):
     """The parameters as named leaves, the parametrisation as structure."""
     names = ("alpha", "beta", "scale", "loc")
@@ -129,6 +210,13 @@ class AlphaStable:
     law = object.__new__(cls)
     law._set(leaves, parameterization)
     return law
+
+  def _parameters(self):
+    names = ("alpha", "beta", "scale", "loc", "parameterization")
+    return tuple(getattr(self, name) for name in names)
+
+  def _require_symmetric(self):
+    checks.require("beta", self.beta, "0 for this moment", lambda b: b == 0)
 
   def _set(self, leaves, parameterization):
     names = ("alpha", "beta", "scale", "loc", "parameterization")

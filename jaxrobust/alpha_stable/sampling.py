@@ -186,7 +186,7 @@ def _draw(key, alpha, beta, scale, loc, *, form, shifted, shape, dtype):
   u, w = uniforms.uniform_pair(key, shape)
   draw = scale * form(u, w, alpha, beta) + loc
   if shifted:
-    draw = draw + _s1_shift(alpha, beta, scale)
+    draw = draw + s1_shift(alpha, beta, scale)
   if jnp.finfo(dtype).max < jnp.finfo(draw.dtype).max:
     largest = jnp.asarray(jnp.finfo(dtype).max, draw.dtype)
     draw = lax.clamp(-largest, draw, largest)
@@ -239,20 +239,20 @@ def _skewed(u, w, alpha, beta):
   # Divisions by parameters come first: dividing by a number or by an array
   # that holds it may round differently.
   inverse_alpha = 1.0 / alpha
-  inverse_sine = 1.0 / _sinpi_ratio(eps / 2.0)  # (eps/2) / sin(pi eps/2)
+  inverse_sine = 1.0 / sinpi_ratio(eps / 2.0)  # (eps/2) / sin(pi eps/2)
   cos_angle = _sinpi(u, q)
   tan_angle = _sinpi(1.0 - v, v) / cos_angle
-  share_u = u * _sinpi_ratio(eps * u) * inverse_sine  # S(u)
-  share_q = q * _sinpi_ratio(eps * q) * inverse_sine
+  share_u = u * sinpi_ratio(eps * u) * inverse_sine  # S(u)
+  share_q = q * sinpi_ratio(eps * q) * inverse_sine
   amplitude = (1.0 + beta) * share_u + (1.0 - beta) * share_q
   rate = _log_ratio(amplitude, w, cos_angle) * inverse_alpha  # L/alpha
   exponent = jnp.minimum(eps * rate, _LARGEST_SKEWED_EXPONENT)  # z
-  growth = rate * _expm1_ratio(exponent)  # D
-  centre = eps * inverse_sine * _sinpi_ratio(eps * v / 2.0)
+  growth = rate * expm1_ratio(exponent)  # D
+  centre = eps * inverse_sine * sinpi_ratio(eps * v / 2.0)
 
   def one_sided(t, angle_from_end, share, cotangent):
     bounded = centre * (0.5 + t) * angle_from_end
-    bounded = bounded * _sinpi_ratio(eps * (0.5 + t) / 2.0)
+    bounded = bounded * sinpi_ratio(eps * (0.5 + t) / 2.0)
     bounded = bounded - 2.0 * share * cotangent  # K(t)
     reach = _sinpi(alpha * t, 1.0 - alpha * t) / cos_angle
     return bounded + 2.0 * inverse_sine * reach * growth
@@ -262,12 +262,12 @@ def _skewed(u, w, alpha, beta):
   return 0.5 * ((1.0 + beta) * upper - (1.0 - beta) * lower)
 
 
-def _s1_shift(alpha, beta, scale):
+def s1_shift(alpha, beta, scale):
   """S1 minus S0 of one variate: beta c tan(pi alpha/2), or its rule at 1."""
   eps = 1.0 - alpha
   numerator = 2.0 * _sinpi(alpha / 2.0, 1.0 - alpha / 2.0)
   tangent = numerator / (
-    jnp.where(eps == 0.0, 1.0, eps) * _sinpi_ratio(eps / 2.0)
+    jnp.where(eps == 0.0, 1.0, eps) * sinpi_ratio(eps / 2.0)
   )
   positive = jnp.where(scale > 0.0, scale, 1.0)
   at_one = (2.0 / math.pi) * jnp.log(positive)
@@ -283,7 +283,7 @@ def _sinpi(x, complement):
   return x * complement * (1.0 + complement) * _sine_polynomial(complement)
 
 
-def _sinpi_ratio(x):
+def sinpi_ratio(x):
   """sin(pi x) / x on [-1, 1], smooth at 0."""
   return (1.0 - x) * (1.0 + x) * _sine_polynomial(x)
 
@@ -302,7 +302,7 @@ def _log_ratio(amplitude, w, cos_angle):
   return jnp.log(jnp.maximum(amplitude, 1e-30) / (time * cos_angle))
 
 
-def _expm1_ratio(z):
+def expm1_ratio(z):
   """(exp(z) - 1) / z with a value and gradient that are smooth at 0."""
   small = jnp.abs(z) < 0.5
   away = jnp.where(small, 1.0, z)

@@ -20,7 +20,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-  from jaxrobust.commands import evaluate, prepare, shell
+  from jaxrobust.commands import (
+    evaluate,
+    fit_noise,
+    prepare,
+    shell,
+    study,
+    tune,
+  )
 
   parser = shell.Parser(
     "jaxrobust",
@@ -33,14 +40,22 @@ def _run(words: list[str]) -> int:
   verbs.add_parser(
     "train", help="train and judge a model (= python -m jaxrobust.main)"
   )
-  modules = {"evaluate": evaluate, "prepare": prepare}
+  modules = {
+    "evaluate": evaluate,
+    "fit-noise": fit_noise,
+    "prepare": prepare,
+    "study": study,
+    "tune": tune,
+  }
   for name, module in modules.items():
     verb = verbs.add_parser(
       name, help=module.HELP, epilog=f"example: {module.EXAMPLE}"
     )
     module.add_arguments(verb)
   try:
-    args = parser.parse_args(words)
+    args, args.rest = parser.parse_known_args(words)
   except SystemExit as done:  # After --help.
     return int(done.code or 0)
+  if args.rest and not getattr(modules[args.verb], "TAKES_CONFIG", False):
+    parser.error(f"unrecognized arguments: {' '.join(args.rest)}")
   return modules[args.verb].run(args)
