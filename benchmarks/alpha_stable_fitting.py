@@ -50,13 +50,12 @@ def scipy_evaluations(samples: np.ndarray) -> int:
   """How often Nelder-Mead evaluates a likelihood until it has its maximum."""
   law = alpha_stable.fit(samples, "quantiles").law
   likelihood = Likelihood(samples)
-  found = optimize.fmin(
+  found = optimize.minimize(
     lambda theta: -likelihood.scores(np.clip(theta, LOWER, UPPER))[0],
     [law.alpha, law.beta, math.log(law.scale), law.loc],
-    full_output=True,
-    disp=False,
+    method="Nelder-Mead",
   )
-  return int(found[3])
+  return int(found.nfev)
 
 
 def seconds_of_scipy_likelihood(samples: np.ndarray) -> float:

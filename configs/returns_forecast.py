@@ -20,7 +20,20 @@ Result, one seed, test RMSE without noise, and with Cauchy noise at flip rate
   this LSTM, trained with Cauchy noise            0.620   0.699
 
 The network beats persistence and not the EWMA, which has one parameter, and
-noise in training costs more on clean inputs than it gains on noisy ones.
+noise in training costs more on clean inputs than it gains on noisy ones. The
+LSTM was picked among mlp, fcn1d and lstm after seeing their test RMSE.
+
+The NASDAQ Composite is `--config.data.name=nasdaq`. How heavy-tailed these
+returns are:
+
+  jaxrobust fit-noise --residuals=returns:sp500
+  jaxrobust fit-noise --residuals=returns:nasdaq
+
+By maximum likelihood it finds alpha 1.53 (standard error 0.03) and scale 0.59 %
+a day for the S&P 500, 1.51 (0.03) and 0.79 % for the NASDAQ, both a bit skewed
+towards losses. The tail of the S&P 500 is lighter than the fitted law's beyond
+about 3 %, and half of it at 4 %; the Kolmogorov-Smirnov distance is .026, that
+of the best Gaussian .088.
 
   python -m jaxrobust.main --config=configs/returns_forecast.py \
     --workdir=runs/returns_forecast

@@ -3,9 +3,10 @@ r"""The command of record.
   python -m jaxrobust.main --config=configs/mnist_alpha_stable.py \
     --workdir=runs/first
 
-Any field can be set behind the config, as --config.train.epochs=3; a config
-file's quick variant is --config=FILE:quick. The same command resumes a run
-that was interrupted.
+Any field can be set behind the config, as --config.train.epochs=3, and an
+option of a model or a method taken back, as --config.method.input.alpha=None; a
+config file's quick variant is --config=FILE:quick. The same command resumes a
+run that was interrupted.
 """
 
 import re
@@ -19,11 +20,13 @@ from ml_collections import config_flags
 
 import jaxrobust
 from jaxrobust.commands import shell
+from jaxrobust.training import config as config_lib
 
 _HELP = f"""{__doc__}
 flags:
   --config=FILE[:VARIANT]  a config file, as configs/digits_alpha_stable.py
-  --config.FIELD=VALUE     sets one field of the config
+  --config.FIELD=VALUE     sets one field of the config; None takes an option
+                           of the model or the method back
   --workdir=DIR            the run's folder: config, metrics, checkpoints, rows
 """
 
@@ -49,6 +52,7 @@ def _main(argv: list[str]) -> int:
 
 def parse(argv: list[str]) -> tuple[Any, Any]:
   """The config and the folder, or a UsageError in one line."""
+  argv, cleared = _take_out_none(argv)
   values = flags.FlagValues()
   config_flags.DEFINE_config_file(
     "config", None, "The config file.", flag_values=values, sys_argv=argv
@@ -72,7 +76,58 @@ def parse(argv: list[str]) -> tuple[Any, Any]:
   for flag in ("config", "workdir"):
     if not values[flag].value:
       raise shell.UsageError(f"--{flag}: missing; see --help")
+  for field in cleared:
+    _clear(config, field)
   return config, values["workdir"].value
+
+
+def _take_out_none(argv: list[str]) -> tuple[list[str], list[str]]:
+  """The words without `--config.FIELD=None`, and those fields.
+
+  A flag reads the word None as a value of the field's type, and fails.
+  """
+  kept: list[str] = []
+  cleared: list[str] = []
+  words = list(argv)
+  while words:
+    word = words.pop(0)
+    found = re.fullmatch(r"--?config\.([\w.]+)(?:=(.*))?", word, re.DOTALL)
+    if found is None:
+      kept.append(word)
+      continue
+    field, value = found.groups()
+    # The last word about a field holds.
+    cleared = [other for other in cleared if other != field]
+    if value == "None":
+      cleared.append(field)
+    elif value is None and words[:1] == ["None"]:
+      words.pop(0)
+      cleared.append(field)
+    else:
+      kept.append(word)
+  return kept, cleared
+
+
+def _clear(config: Any, field: str) -> None:
+  """Sets an option to None, which leaves it to the model or the method."""
+  flag = f"--config.{field}"
+  *sections, name = field.split(".")
+  section = config
+  try:
+    for part in sections:
+      section = section[part]
+    section[name]
+  except KeyError as error:
+    raise shell.UsageError(_reason(error, [flag])) from error
+  except TypeError as error:
+    raise shell.UsageError(f"{flag}: no such field") from error
+  options = config_lib.flat(config_lib.default_config().to_dict())
+  if options.get(field, field) is not None:
+    raise shell.UsageError(
+      f"{flag}=None: must have a value; None is for options of config.model "
+      "and config.method"
+    )
+  section[name] = None
 
 
 def _reason(error: Exception, argv: list[str]) -> str:

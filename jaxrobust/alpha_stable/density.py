@@ -161,7 +161,7 @@ def _distances(alpha):
 @jax.jit
 @in_double
 def _table(alpha, beta):
-  return table_nodes(alpha, beta) @ tables.TO_COEFFICIENTS.T
+  return tables.coefficients(table_nodes(alpha, beta))
 
 
 @jax.jit

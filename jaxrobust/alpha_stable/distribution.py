@@ -38,7 +38,6 @@ _ENDS = np.concatenate([[-1.0], tables.POINTS, [1.0]])
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
 _HALVES = 0.5 * np.diff(_ENDS)[:, None]
 _PLACES = 0.5 * (_ENDS[1:] + _ENDS[:-1])[:, None] + _HALVES * _NODES
-_POWERS = _PLACES[..., None] ** np.arange(tables.DEGREE + 1)
 _HALVINGS = 26
 
 
@@ -183,9 +182,9 @@ def isf(
 
 def _table(alpha, beta):
   """The coefficients of asinh of the log odds, float64."""
-  bent = density.table_nodes(alpha, beta) @ tables.TO_COEFFICIENTS.T
+  bent = tables.coefficients(density.table_nodes(alpha, beta))
   w, stretch = density.units(alpha)
-  inside = jnp.einsum("cd,pgd->cpg", bent, _POWERS)
+  inside = tables.horner(bent[:, None, None], jnp.asarray(_PLACES, bent.dtype))
   z = tables.MIDDLES[:, None, None] + tables.HALVES[:, None, None] * _PLACES
   log_size = jnp.minimum(jnp.abs(z * stretch), tables.LARGEST_LOG)
   # dx/dz = w stretch cosh(stretch z), and none where x is no longer grown.
@@ -207,7 +206,7 @@ def _table(alpha, beta):
   odds = jnp.log(jnp.maximum(below[:, :-1], _SMALLEST)) - jnp.log(
     jnp.maximum(above[:, 1:], _SMALLEST)
   )
-  return jnp.arcsinh(odds) @ tables.TO_COEFFICIENTS.T
+  return tables.coefficients(jnp.arcsinh(odds))
 
 
 _single_table = jax.jit(in_double(_table))
@@ -224,7 +223,7 @@ def _log_odds(z, alpha, beta):
 def _laws(z, alpha, beta):
   """Gives z its full shape, the laws one axis, and each z its law."""
   alpha, beta = jnp.broadcast_arrays(_array(alpha), _array(beta))
-  shape = jnp.broadcast_shapes(z.shape, alpha.shape)
+  shape: Any = jnp.broadcast_shapes(z.shape, alpha.shape)
   own = np.arange(alpha.size).reshape(alpha.shape)
   own = np.broadcast_to(own, shape) if alpha.size > 1 else 0
   return jnp.broadcast_to(z, shape), (alpha.ravel(), beta.ravel()), own

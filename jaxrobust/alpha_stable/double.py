@@ -5,7 +5,8 @@ grow like 1/(alpha - 1). JAX computes in float32 unless a global switch is
 set, which a library must not touch. A context of JAX turns float64 on while
 one function is traced; what surrounds the function, its transposition
 included, sees float32 only. Derivatives of every order are traced in the
-same context.
+same context. Batching may happen outside of it: matrix products, whose rule
+asks for a dtype again, must not be used inside.
 """
 
 import functools

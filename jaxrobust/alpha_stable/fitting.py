@@ -125,7 +125,7 @@ def fit(
   exact = array if side is None else array[side == 0]
   loc, unit = _location_and_unit(exact)
   standard = (array - loc) / unit
-  likelihood = Likelihood(standard, side)
+  likelihood = Likelihood(standard, side, gaussian=alpha == UPPER[0])
   if method == "mle":
     guess = np.asarray([1.5, 0.0, 0.0, 0.0])
     if side is None:

@@ -22,6 +22,7 @@ estimate when sampling from a stable distribution, Ann. Statist. 1 (1973).
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 import jax
@@ -70,10 +71,18 @@ class Likelihood:
     samples: float64 [n], about standardised.
     side: int [n], 1 where the variate is at least the sample, -1 where it is
       at most the sample, 0 where it is the sample; None if all are 0.
+    gaussian: whether alpha is known to be 2. The slopes in alpha and beta are
+      then 0.
   """
 
-  def __init__(self, samples: np.ndarray, side: np.ndarray | None = None):
+  def __init__(
+    self,
+    samples: np.ndarray,
+    side: np.ndarray | None = None,
+    gaussian: bool = False,
+  ):
     self.size = len(samples)
+    self._gaussian = gaussian
     padding = (0, 2 ** (self.size - 1).bit_length() - self.size)
     self._samples = np.pad(samples, padding)
     self._side = None
@@ -91,6 +100,7 @@ class Likelihood:
       jnp.float32(min(alpha, _LARGEST_ALPHA)),
       jnp.float32(beta),
       self._side,
+      self._gaussian,
     )
     exact = np.ones(self.size)
     if self._side is not None:
@@ -111,11 +121,13 @@ class Likelihood:
     return float(value.sum() - log_scale * exact.sum()), scores
 
 
-@jax.jit
-def _value_and_slopes(standard, alpha, beta, side):
+@functools.partial(jax.jit, static_argnames="gaussian")
+def _value_and_slopes(standard, alpha, beta, side, gaussian):
   """Log-likelihoods [n] and slopes [3, n] in alpha, beta and the sample."""
 
   def value(alpha, beta, standard):
+    if gaussian:
+      alpha, beta = 2.0, 0.0
     log_prob = density.log_prob(standard, alpha, beta)
     if side is None:
       return log_prob

@@ -14,6 +14,7 @@ where |g| < 1, and a relative one where it is larger.
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,10 +37,12 @@ MIDDLES = 0.5 * (EDGES[1:] + EDGES[:-1])
 HALVES = 0.5 * (EDGES[1:] - EDGES[:-1])
 # Chebyshev's points, and the map from values there to monomials' coefficients.
 POINTS = np.cos(math.pi * (np.arange(DEGREE, -1, -1) + 0.5) / (DEGREE + 1))
-TO_COEFFICIENTS = np.linalg.inv(np.vander(POINTS, increasing=True))
+_TO_COEFFICIENTS = np.linalg.inv(np.vander(POINTS, increasing=True))
 
 
-def coordinate(distance: jax.Array, w: jax.Array, stretch: jax.Array):
+def coordinate(
+  distance: jax.Array, w: jax.Array, stretch: jax.Array
+) -> jax.Array:
   """Maps x - m to z, without overflow."""
   size = jnp.abs(distance)
   large = size > 1e6 * w
@@ -58,6 +61,15 @@ def distance(z: jax.Array, w: jax.Array, stretch: jax.Array) -> jax.Array:
   return jnp.where(z < 0.0, -1.0, 1.0) * jnp.where(large, far, near)
 
 
+def coefficients(values: jax.Array) -> jax.Array:
+  """The monomials' coefficients of values [..., DEGREE + 1] at POINTS.
+
+  It is a sum of products: batching a matrix product of float64 outside of
+  its context (see `double`) would round it to float32.
+  """
+  return jnp.sum(values[..., None, :] * _TO_COEFFICIENTS, axis=-1)
+
+
 def cell_of(z: jax.Array) -> tuple[jax.Array, jax.Array]:
   """The cell that z lies in, and where in it, from -1 to 1."""
   size = lax.stop_gradient(jnp.abs(z))
@@ -71,14 +83,14 @@ def cell_of(z: jax.Array) -> tuple[jax.Array, jax.Array]:
   return cell, (z - place[..., 0]) * place[..., 1]
 
 
-def evaluate(coefficients: jax.Array, cell: jax.Array, t: jax.Array):
+def evaluate(table: jax.Array, cell: Any, t: jax.Array) -> jax.Array:
   """The polynomials [CELLS, DEGREE + 1] of cells at t, by Horner's rule."""
-  return horner(coefficients[cell], t)
+  return horner(table[cell], t)
 
 
-def horner(coefficients: jax.Array, t: jax.Array) -> jax.Array:
+def horner(terms: jax.Array, t: jax.Array) -> jax.Array:
   """Polynomials [..., DEGREE + 1] of rising powers at t [...]."""
-  value = coefficients[..., DEGREE]
+  value = terms[..., DEGREE]
   for power in range(DEGREE - 1, -1, -1):
-    value = value * t + coefficients[..., power]
+    value = value * t + terms[..., power]
   return value

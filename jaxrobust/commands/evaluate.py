@@ -14,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("--workdir", required=True, help="the run's folder")
   parser.add_argument("--split", help="instead of config.data.test_split")
   parser.add_argument("--data_dir", help="instead of config.data.data_dir")
+  parser.add_argument("--path", help="instead of config.data.path")
   parser.add_argument(
     "--select", choices=("last", "best"), help="instead of config.eval.select"
   )
@@ -33,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     split=args.split,
     select=args.select,
     data_dir=args.data_dir,
+    path=args.path,
     sparsity=args.sparsity,
   )
   shell.print_table(rows, args.workdir)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxrobust import alpha_stable, data
 from jaxrobust.alpha_stable.fitting import FEWEST, METHODS
 from jaxrobust.commands import shell
-from jaxrobust.data import residuals
+from jaxrobust.data import residuals, returns
 
 HELP = "fit an alpha-stable law to noise, and print the config to train with it"
 EXAMPLE = "jaxrobust fit-noise --clean=photos --noisy=scans --out=runs/noise"
@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--noisy", help="the same with noise, of equal shape and names"
   )
   parser.add_argument(
-    "--residuals", help="instead: noise alone, .npy, .npz, .csv or .txt"
+    "--residuals",
+    help="instead: noise alone, .npy, .npz, .csv or .txt; returns:sp500 and "
+    "returns:nasdaq are daily log returns in percent",
   )
   parser.add_argument(
     "--method",
@@ -80,11 +82,17 @@ def run(args: argparse.Namespace) -> int:
     f"Kolmogorov-Smirnov distance: {distances[0]:.4f} (fitted law), "
     f"{distances[1]:.4f} (best Gaussian, std "
     f"{math.sqrt(2.0) * gaussian.law.scale:.4g}); "
-    f"chance alone gives about {1.36 / math.sqrt(best.n):.4f}"
+    "samples of a law that was not fitted stay below "
+    f"{1.36 / math.sqrt(best.n):.4f} with probability 95 %"
   )
   for note in best.notes:
     print(f"note: {note}")
   print("\n" + "\n".join(config_lines(best)))
+  if source.units[0] == 1:
+    print(
+      "the scale is in the data's units: with config.data.standardise="
+      "'dataset' or 'series', divide it by the data's standard deviation"
+    )
   if args.out:
     print(_save_figure(args.out, source, noise, best, gaussian))
   return shell.DONE
@@ -108,9 +116,11 @@ def config_lines(fit: alpha_stable.Fit) -> Iterator[str]:
   yield '  config.method = methods.preset("alpha_stable")'
   for name, value in settings.items():
     yield f"  config.method.input.{name} = {value}"
-  yield "or over a config of the preset that sets no other strength:"
+  yield "or over a config of the preset, such as configs/*_alpha_stable.py:"
+  # Those set the strength as a flip rate, and two strengths are refused.
   yield "  " + " ".join(
-    f"--config.method.input.{name}={value}" for name, value in settings.items()
+    f"--config.method.input.{name}={value}"
+    for name, value in {**settings, "flip_rate": "None"}.items()
   )
   if law.beta != 0.0 and not skewed:
     yield "beta is within two standard errors of 0 and left out"
@@ -123,7 +133,12 @@ def _read(args: argparse.Namespace) -> residuals.Residuals:
     raise shell.UsageError(
       f"--max_samples={args.max_samples}: must be at least {FEWEST}"
     )
+  if args.seed < 0:
+    raise shell.UsageError(f"--seed={args.seed}: must be at least 0")
   if args.residuals and not (args.clean or args.noisy):
+    kind, _, index = args.residuals.partition(":")
+    if kind == "returns":
+      return residuals.Residuals(returns.daily_returns(index))
     return residuals.read_residuals(args.residuals)
   if args.residuals or not (args.clean and args.noisy):
     raise shell.UsageError("give --clean and --noisy, or --residuals alone")

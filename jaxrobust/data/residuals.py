@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -230,7 +231,8 @@ def _read_numpy(file: pathlib.Path) -> np.ndarray:
 
 def _read_text(file: pathlib.Path) -> np.ndarray:
   try:
-    lines = file.read_text(encoding="utf-8").splitlines()
+    # Some programs write a byte order mark first.
+    lines = file.read_text(encoding="utf-8-sig").splitlines()
   except (OSError, UnicodeDecodeError) as error:
     raise DataError(f"{file} is no readable text: {error}") from error
   values: list[float] = []
@@ -239,13 +241,26 @@ def _read_text(file: pathlib.Path) -> np.ndarray:
     try:
       values += [float(word) for word in words]
     except ValueError as error:
-      # The first line may hold the columns' names.
-      if number:
+      # The first line may hold the columns' names, none of them a number.
+      if number or any(map(_is_number, _fields(line))):
         raise DataError(f"{file}, line {number + 1}: {error}") from error
   array = np.asarray(values)
   if not np.all(np.isfinite(array)):
     raise DataError(f"{file} has values that are not finite")
   return array
+
+
+def _fields(line: str) -> list[str]:
+  """The fields of a line; blanks separate only where nothing else does."""
+  return re.split("[,;\t]", line) if re.search("[,;\t]", line) else line.split()
+
+
+def _is_number(word: str) -> bool:
+  try:
+    float(word)
+  except ValueError:
+    return False
+  return True
 
 
 def _in_unit_range(array: np.ndarray, unit: int) -> bool:

@@ -68,6 +68,11 @@ def read_ts(lines: Sequence[str], file: str) -> Table:
   def rows() -> Iterator[_Row]:
     for number, line in body:
       *channels, label = line.split(":")
+      if not channels:
+        raise DataError(
+          f"{file}, line {number} has no ':'; allowed: VALUES:LABEL, with a "
+          "':' behind each channel"
+        )
       yield number, [channel.split(",") for channel in channels], label
 
   return _table(rows(), file)

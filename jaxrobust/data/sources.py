@@ -145,10 +145,12 @@ def _load_tfds(config: Any, split: Split) -> Dataset:
 
 
 def _load_digits(config: Any, split: Split) -> Dataset:
+  _only_classes(config)
   return _from_arrays(config.name, config, split, *embedded.digits(split.base))
 
 
 def _load_synthetic_series(config: Any, split: Split) -> Dataset:
+  _only_classes(config)
   if len(config.shape) != 2:
     raise DataError(
       f"config.data.shape is {tuple(config.shape)}; allowed for source "

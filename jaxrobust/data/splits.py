@@ -1,6 +1,7 @@
 """Split expressions: 'train', 'train[:90%]', 'train[not fold 0/5]'."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable
 
@@ -67,14 +68,17 @@ class Split:
       other: another split of the same data set.
 
     Returns:
-      True if they surely do; ranges with different bounds may do and give
-      False.
+      True if they surely do, unless one is empty. Ranges are compared if
+      both are in percent, or both in counts from the same end; others may
+      share examples and give False.
 
     Example:
       >>> test = parse_split("train[fold 0/5]")
       >>> test.overlaps(parse_split("train[not fold 0/5]"))
       False
       >>> test.overlaps(parse_split("train"))
+      True
+      >>> parse_split("train[:90%]").overlaps(parse_split("train[80%:]"))
       True
     """
     if self.base != other.base:
@@ -84,8 +88,38 @@ class Split:
     if self.folds or other.folds:
       # Folds of another number, or a range, cut across these folds.
       return True
-    parts = {(self.start, self.stop), (other.start, other.stop)}
-    return len(parts) == 1 or ("", "") in parts
+    if self.start == other.start or self.stop == other.stop:
+      return True  # They share their first example, or their last.
+    if ("", "") in {(self.start, self.stop), (other.start, other.stop)}:
+      return True
+    one, two = self._interval(), other._interval()
+    if one is None or two is None or one[0] != two[0]:
+      return False
+    return max(one[1], two[1]) < min(one[2], two[2])
+
+  def _interval(self) -> tuple[str, float, float] | None:
+    """What a range counts in and its ends; None if its bounds do not compare.
+
+    Counts from the start run from 0 to infinity, counts from the end from
+    minus infinity to 0, percentages from 0 to 100.
+    """
+    bounds = [bound for bound in (self.start, self.stop) if bound]
+    percent = {bound.endswith("%") for bound in bounds}
+    from_end = {bound.startswith("-") for bound in bounds}
+    if percent == {True}:
+      start, stop = (
+        int(bound.removesuffix("%")) + (100 if bound.startswith("-") else 0)
+        for bound in (self.start or "0%", self.stop or "100%")
+      )
+      return "percent", start, stop
+    if percent != {False} or len(from_end) != 1:
+      return None
+    first, last = (-math.inf, 0.0) if from_end == {True} else (0.0, math.inf)
+    return (
+      f"counts from the {'end' if from_end == {True} else 'start'}",
+      float(self.start or first),
+      float(self.stop or last),
+    )
 
   def bounds(self, size: int) -> tuple[int, int]:
     """The part's first position and the one after its last.

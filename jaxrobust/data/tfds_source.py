@@ -14,6 +14,8 @@ from jaxrobust.data.splits import parse_split
 
 # What `jaxrobust prepare` can make.
 PREPARABLE = ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn_cropped")
+# Sets of our configs that no builder of TFDS makes.
+_NOT_OF_TFDS = ("ecg200", "libras")
 
 
 def default_data_dir() -> pathlib.Path:
@@ -52,6 +54,12 @@ def find_version(name: str, data_dir: str) -> pathlib.Path:
       )
     if versions:
       return versions[-1]
+  if path in _NOT_OF_TFDS:
+    raise DataError(
+      f"data set {name!r} is not in {root}, and TFDS has no builder of it: "
+      "give a folder that has it prepared, or the archive's UCR files with "
+      "--config.data.source=ucr --config.data.path=FOLDER"
+    )
   if path in PREPARABLE:
     command = f"jaxrobust prepare {path} --data_dir={root}"
   else:

@@ -59,6 +59,9 @@ def additive(
     draw, inputs = context.draw, batch["inputs"]
     added = noise(draw(data.Tag.INPUT, once=once), draw, inputs)
     if factor is not None:
+      # A draw that overflowed is the largest number: 0 * inf would be NaN.
+      largest = jnp.finfo(added.dtype).max
+      added = jax.lax.clamp(-largest, added, largest)
       added = factor(context.progress) * added
     noisy = inputs + added
     if clips:

@@ -7,6 +7,7 @@ its 95 % interval.
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,8 @@ def accuracy_against_strength(
 
   # The rows of the weights belong to no judged cell and have no accuracy.
   rows = [row for row in rows if row["perturbation"] != evaluation.WEIGHTS]
-  known = sorted({row["perturbation"] for row in rows})
+  # A clean row is a point of every line and no noise of its own.
+  known = sorted({row["perturbation"] for row in rows} - {"clean"})
   if perturbation not in known:
     raise ValueError(f"perturbation {perturbation!r}: must be one of {known}")
   runs.require_one(rows, ("dataset", "split", "n_examples"), "all runs")
@@ -102,9 +104,14 @@ def _strength_label(perturbation: str) -> str:
     return "share of the kernel weights pruned"
   if perturbation == "gaussian":
     return "standard deviation of Gaussian test noise"
-  alpha = perturbation.partition("alpha=")[2].rstrip(")")
-  name = "Cauchy" if float(alpha) == 1 else f"alpha-stable (alpha = {alpha})"
-  return f"strength of {name} test noise: P(|noise| > 0.5)"
+  alpha = re.match(r"(alpha_stable|burst)\(alpha=([^,)]+)", perturbation)
+  if alpha is None:
+    return f"strength of {perturbation}"
+  kind, value = alpha.groups()
+  name = "Cauchy" if float(value) == 1 else f"alpha-stable (alpha = {value})"
+  what = f"bursts of {name} noise" if kind == "burst" else f"{name} test noise"
+  inside = " inside bursts" if kind == "burst" else ""
+  return f"strength of {what}: P(|noise| > 0.5){inside}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -71,7 +71,7 @@ def noise_fit(
   title = f"{len(values):,} samples"
   if share < 1.0:
     title += f", {1.0 - share:.1%} of them clipped"
-  figure.suptitle(title, fontsize="medium")
+  histogram.set_title(title, fontsize="small")
   return figure
 
 
@@ -188,7 +188,7 @@ def _draw_tails(
   axes.set_xlim(low, 1.5 * high)
   axes.set_ylim(bottom, 1.5)
   axes.set_xlabel(_axis("t", unit))
-  axes.set_ylabel("share of samples with |noise − loc| > t")
+  axes.set_ylabel("share with |noise − loc| > t")
 
 
 def _draw_probabilities(
@@ -207,6 +207,6 @@ def _draw_probabilities(
     excess = below / len(values) - levels
     axes.plot(levels, excess, color=colour, linestyle=style)
   axes.set_xlabel("probability below a quantile of the law")
-  axes.set_ylabel("share of samples below it, minus the probability")
+  axes.set_ylabel("share of samples − probability")
   axes.set_xlim(0, 1)
   axes.set_title("band: what chance allows (95 %)", fontsize="small")

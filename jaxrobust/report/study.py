@@ -46,10 +46,12 @@ def accuracies(
 
   Returns:
     {"clean", "gaussian", "alpha=0.5", ..., "all noise": {method: {seed:
-    accuracy in %}}}, where "all noise" is the mean over the kinds.
+    accuracy in %}}}, where "all noise" is the mean over the kinds; alpha = 2,
+    which is Gaussian too, is left out of it beside "gaussian".
 
   Raises:
-    ValueError: If the rows have no such group.
+    ValueError: If the rows have no such group, or not every method was judged
+      under the same noises.
   """
   cells: dict[str, Any] = collections.defaultdict(
     lambda: collections.defaultdict(lambda: collections.defaultdict(list))
@@ -60,7 +62,8 @@ def accuracies(
       continue
     if name in (evaluation.PRUNED, evaluation.WEIGHTS):
       continue
-    name = name.removeprefix("alpha_stable(").removesuffix(")")
+    if name.startswith("alpha_stable("):
+      name = name.removeprefix("alpha_stable(").removesuffix(")")
     cells[name][row["method"]][row["seed"]].append(100 * row["value"])
   if not cells:
     known = sorted({row["run"].rsplit("/", 2)[0] for row in rows})
@@ -72,7 +75,10 @@ def accuracies(
     }
     for name, column in cells.items()
   }
-  noises = [column for name, column in table.items() if name != "clean"]
+  if any(column.keys() != table["clean"].keys() for column in table.values()):
+    raise ValueError(f"group {group!r}: its methods have different test noises")
+  twice = {"alpha=2.0"} if "gaussian" in table else set()
+  noises = [table[name] for name in table.keys() - {"clean"} - twice]
   table["all noise"] = {
     method: {
       seed: float(np.mean([column[method][seed] for column in noises]))
@@ -201,7 +207,9 @@ def sensitivity_maps(rows: Sequence[Mapping[str, Any]]) -> "Figure":
         alpha, rate = map(float, found.groups())
         points[alpha, rate] = np.mean(list(seeds.values()))
       alphas, rates = (sorted({p[k] for p in points}) for k in (0, 1))
-      values = np.asarray([[points[a, r] for r in rates] for a in alphas])
+      values = np.asarray(
+        [[points.get((a, r), np.nan) for r in rates] for a in alphas]
+      )
       _heat(axes, values, alphas, rates)
       axes.set_title(f"{_title(rows, group)}: {column}", fontsize="medium")
       axes.set_xlabel("training noise: P(|noise| > 0.5)")
@@ -245,8 +253,10 @@ def _heat(
   image = axes.imshow(values, cmap="cividis", aspect="auto")
   axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
   axes.set_yticks(range(len(lines)), lines)
-  middle = (values.min() + values.max()) / 2
+  middle = (np.nanmin(values) + np.nanmax(values)) / 2
   for (y, x), value in np.ndenumerate(values):
+    if np.isnan(value):
+      continue
     colour = "black" if value > middle else "white"
     axes.text(
       x, y, f"{value:.1f}", ha="center", va="center", color=colour, fontsize=7
@@ -281,10 +291,11 @@ def _markdown(lines: Sequence[Sequence[str]]) -> str:
 def _tables(rows: Sequence[Mapping[str, Any]]) -> str:
   parts = [
     "Accuracy in %, mean ± standard deviation over seeds, each kind of test "
-    "noise averaged over its strengths; the last column is the difference to "
-    "Gaussian training in all noise, paired by seed, with the standard error "
-    "of its mean. The lower table has the sparsity of the weights and the "
-    "clean accuracy after magnitude pruning."
+    "noise averaged over its strengths; all noise is the mean over the kinds, "
+    "with alpha=2.0 left out, as it is Gaussian again. The last column is the "
+    "difference to Gaussian training in all noise, paired by seed, with the "
+    "standard error of its mean. The lower table has the sparsity of the "
+    "weights and the clean accuracy after magnitude pruning."
   ]
   for group in groups(rows):
     parts += [f"## {_title(rows, group)}", accuracy_table(rows, group)]

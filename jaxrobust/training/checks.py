@@ -202,6 +202,13 @@ def _validate_task(config: ml_collections.ConfigDict) -> None:
     f"{', '.join(methods.REGRESSION_OBJECTIVES)} with "
     f"config.data.targets={targets}",
   )
+  _check(
+    targets == 0 or config.method.input.name != "adversarial",
+    "method.input.name",
+    config.method.input.name,
+    "another with config.data.targets>0: the attack ascends the cross-entropy "
+    "of classes",
+  )
 
 
 def _validate_splits(config: ml_collections.ConfigDict) -> None:
@@ -216,8 +223,10 @@ def _validate_splits(config: ml_collections.ConfigDict) -> None:
   for (first, one), (second, other) in itertools.combinations(
     splits.items(), 2
   ):
-    # Ranges of the training split may be judged on, to see how it is fitted.
-    matters = first != "train_split" or one.folds or other.folds
+    # Ranges of the training split may be judged on, to see how it is fitted,
+    # but nothing may be chosen on them.
+    judged = (first, second) == ("train_split", "test_split")
+    matters = not judged or one.folds or other.folds
     _check(
       not (matters and one.overlaps(other)),
       f"data.{second}",

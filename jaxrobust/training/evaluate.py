@@ -107,6 +107,7 @@ def evaluate(
   split: str | None = None,
   select: str | None = None,
   data_dir: str | None = None,
+  path: str | None = None,
   sparsity: bool | None = None,
 ) -> list[dict[str, Any]]:
   """Judges a run's checkpoint and appends the rows to its `results.csv`.
@@ -117,7 +118,9 @@ def evaluate(
     workdir: The run's folder.
     split: The split to judge on; by default `config.data.test_split`.
     select: "last" or "best"; by default `config.eval.select`.
-    data_dir: Where the data set is now; by default `config.data.data_dir`.
+    data_dir: Where the TFDS set is now; by default `config.data.data_dir`.
+    path: Where a set of the sources folder, npz and ucr is now; by default
+      `config.data.path`.
     sparsity: Whether to write the rows of the weights and of pruning them; by
       default `config.eval.sparsity`.
 
@@ -133,6 +136,7 @@ def evaluate(
   config = load(workdir / "config.json")
   config.eval.select = select or config.eval.select
   config.data.data_dir = data_dir or config.data.data_dir
+  config.data.path = path or config.data.path
   if sparsity is not None:
     config.eval.sparsity = sparsity
   validate(config)

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import math
 import pathlib
 import platform
 import subprocess
@@ -14,6 +15,8 @@ PACKAGES = ("jaxrobust", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 
 class MetricWriter:
   """Appends metrics to `metrics.jsonl` and to TensorBoard event files.
+
+  JSON has no infinite numbers and no NaN: they are written as null.
 
   Args:
     workdir: The run's folder.
@@ -33,8 +36,9 @@ class MetricWriter:
 
   def write(self, step: int, metrics: dict[str, float]) -> None:
     """Writes one line and one point per metric."""
-    line = {"step": step, "time": round(time.time(), 3), **metrics}
-    self._file.write(json.dumps(line) + "\n")
+    finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
+    line = {"step": step, "time": round(time.time(), 3), **finite}
+    self._file.write(json.dumps(line, allow_nan=False) + "\n")
     self._file.flush()
     for name, value in metrics.items():
       self._board.add_scalar(name, value, step)

@@ -24,6 +24,10 @@ from jaxrobust.training.parallel import AXIS
 _OWN = ("seed", "data.train_split", "data.test_split")
 
 
+class Diverged(FloatingPointError):
+  """A replicate's parameters are not finite at the end of its training."""
+
+
 def train_replicates(
   configs: Sequence[ml_collections.ConfigDict],
   progress: Callable[[int, int], None] = lambda done, total: None,
@@ -41,10 +45,17 @@ def train_replicates(
     The last state of each replicate.
 
   Raises:
-    ConfigError: If the configs differ in anything else.
+    ConfigError: If the configs differ in anything else, or want the best
+      checkpoint, for there are none.
+    Diverged: If a parameter is not finite at the end.
     data.DataError: If a data set is not there.
   """
   _require_alike(configs)
+  if configs[0].eval.select != "last":
+    raise ConfigError(
+      f"config.eval.select={configs[0].eval.select!r}: must be 'last' for "
+      "replicates"
+    )
   configs = [ml_collections.ConfigDict(c.to_dict()) for c in configs]
   for config in configs:
     config.data.device_resident = True  # Batches are indices: little to stack.
@@ -89,7 +100,10 @@ def train_replicates(
     for done in range(1, total + 1):
       state = step(state, _stack([next(one) for one in loaders]), resident)
       progress(done, total)
-    return [jax.tree.map(lambda x, k=k: x[k], state) for k in range(len(sets))]
+    finished = [
+      jax.tree.map(lambda x, k=k: x[k], state) for k in range(len(sets))
+    ]
+    return _require_finite(finished, configs)
 
   step = jax.jit(one_step, donate_argnums=0)
   finished = []
@@ -99,7 +113,20 @@ def train_replicates(
       state = step(state, next(loader), resident)
       progress(k * total + done, len(sets) * total)
     finished.append(state)
-  return finished
+  return _require_finite(finished, configs)
+
+
+def _require_finite(
+  states: list[state_lib.State], configs: Sequence[ml_collections.ConfigDict]
+) -> list[state_lib.State]:
+  bad = [
+    config.seed
+    for state, config in zip(states, configs, strict=True)
+    if not all(np.isfinite(x).all() for x in jax.tree.leaves(state.params))
+  ]
+  if bad:
+    raise Diverged(f"parameters not finite after training with seeds {bad}")
+  return states
 
 
 def _first_states(

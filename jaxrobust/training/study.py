@@ -8,9 +8,11 @@ all cells are there, the rows become one `results.csv`.
 
 import csv
 import dataclasses
+import hashlib
 import io
-import os
+import json
 import pathlib
+import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -18,16 +20,25 @@ from typing import Any
 import jax
 import ml_collections
 
-from jaxrobust import data, evaluation
+from jaxrobust import data, evaluation, methods, models
 from jaxrobust.training import parallel
-from jaxrobust.training.assembly import assemble
 from jaxrobust.training.checks import validate
-from jaxrobust.training.config import ConfigError
+from jaxrobust.training.config import ConfigError, flat, model_arguments
 from jaxrobust.training.evaluate import Judge, describe, judge_state
-from jaxrobust.training.replicates import train_replicates
+from jaxrobust.training.replicates import Diverged, train_replicates
 
 # Both are functions of the accuracy and of the number of examples.
 _DERIVED = ("accuracy_low", "accuracy_high")
+# What changes no number of a cell's rows.
+_FREE_TO_CHANGE = (
+  "data.data_dir",
+  "data.path",
+  "data.cache",
+  "train.launcher",
+  "train.log_every",
+  "checkpoint.",
+  "eval.batch_size",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +108,18 @@ def repeat(
   return tuple(replicates)
 
 
+def wanted(
+  study: Study, only: str = "", shard: tuple[int, int] = (0, 1)
+) -> list[Cell]:
+  """The cells that `run_study` runs, in its order."""
+  cells = [
+    cell
+    for cell in study.cells
+    if cell.name.startswith(only) and not cell.not_run
+  ]
+  return cells[shard[0] :: shard[1]]
+
+
 def run_study(
   study: Study,
   out: str | pathlib.Path,
@@ -104,8 +127,11 @@ def run_study(
   data_dir: str | None = None,
   only: str = "",
   shard: tuple[int, int] = (0, 1),
-) -> Iterator[str]:
+) -> Iterator[tuple[bool, str]]:
   """Trains and judges the cells whose rows are not there yet.
+
+  Rows of the same name that were made by another config, or over other seeds,
+  are not taken for this cell's.
 
   Args:
     study: The study.
@@ -116,7 +142,8 @@ def run_study(
       different i share the work.
 
   Yields:
-    A line of text per cell, when it is done.
+    For each cell, when it is done, whether its rows are there, and a line of
+    text. A cell that diverges has no rows, and the next one follows.
 
   Raises:
     ConfigError: If a cell cannot run, or two have the same name.
@@ -124,31 +151,30 @@ def run_study(
   """
   out = pathlib.Path(out).expanduser()
   _check(study, only)
-  wanted = [
-    cell
-    for cell in study.cells
-    if cell.name.startswith(only) and not cell.not_run
-  ]
-  done_before = _finished_runs(out / "results.csv")
-  for cell in wanted[shard[0] :: shard[1]]:
-    runs = {cell.run_of(config) for config in cell.replicates}
+  collected = _collected(out)
+  for cell in wanted(study, only, shard):
     path = _cell_path(out, cell)
-    if path.exists() or runs <= done_before:
-      yield f"{cell.name}: there already"
+    if path.exists() or collected.get(cell.name) == digest(cell):
+      yield True, f"{cell.name}: there already"
       continue
     started = time.monotonic()
-    accuracy = _run_cell(cell, path, data_dir)
-    seconds = time.monotonic() - started
-    # Nothing compiled for this cell serves the next.
-    jax.clear_caches()
-    yield f"{cell.name}: clean accuracy {accuracy:.4f}, {seconds:.0f} s"
+    try:
+      text = _run_cell(cell, path, data_dir)
+    except Diverged as error:
+      yield False, f"{cell.name}: {error}"
+      continue
+    finally:
+      # Nothing compiled for this cell serves the next.
+      jax.clear_caches()
+    yield True, f"{cell.name}: {text}, {time.monotonic() - started:.0f} s"
 
 
 def collect(study: Study, out: str | pathlib.Path) -> pathlib.Path | None:
   """Makes `results.csv` of the cells' rows, whole or not at all.
 
   Rows keep the study's order. What can be computed from the others, the ends
-  of the accuracy's interval, is left out.
+  of the accuracy's interval, is left out. `cells.json` says which configs the
+  rows are of. The files of the cells have then done their work and are removed.
 
   Args:
     study: The study.
@@ -159,20 +185,18 @@ def collect(study: Study, out: str | pathlib.Path) -> pathlib.Path | None:
   """
   out = pathlib.Path(out).expanduser()
   target = out / "results.csv"
+  collected = _collected(out)
   before: dict[str, list[dict[str, Any]]] = {}
-  if target.exists():
+  if collected:
     for row in evaluation.read_rows(target):
-      before.setdefault(row["run"], []).append(row)
+      before.setdefault(row["run"].rsplit("/", 1)[0], []).append(row)
   rows = []
-  for cell in study.cells:
-    if cell.not_run:
-      continue
+  for cell in wanted(study):
     path = _cell_path(out, cell)
-    runs = [cell.run_of(config) for config in cell.replicates]
     if path.exists():
       rows += evaluation.read_rows(path)
-    elif all(run in before for run in runs):
-      rows += [row for run in runs for row in before[run]]
+    elif collected.get(cell.name) == digest(cell):
+      rows += before[cell.name]
     else:
       return None
   text = io.StringIO()
@@ -181,14 +205,32 @@ def collect(study: Study, out: str | pathlib.Path) -> pathlib.Path | None:
   for row in rows:
     if row["metric"] not in _DERIVED:
       writer.writerow({**row, "value": f"{row['value']:.6g}"})
-  partial = target.with_name("results.csv.part")
-  partial.write_text(text.getvalue(), encoding="utf-8")
-  partial.replace(target)
+  digests = {cell.name: digest(cell) for cell in wanted(study)}
+  out.mkdir(parents=True, exist_ok=True)
+  # The rows first: digests without their rows would promise what is not there.
+  _replace(out / "cells.json", "{}")
+  _replace(target, text.getvalue())
+  _replace(out / "cells.json", json.dumps(digests, indent=1) + "\n")
+  shutil.rmtree(out / "cells", ignore_errors=True)
   return target
 
 
-def _run_cell(cell: Cell, path: pathlib.Path, data_dir: str | None) -> float:
-  """Trains and judges one cell; returns the mean clean accuracy."""
+def digest(cell: Cell) -> str:
+  """What tells the rows of a cell from those of one with another config."""
+  replicates = [
+    {
+      field: value
+      for field, value in flat(config.to_dict()).items()
+      if not field.startswith(_FREE_TO_CHANGE)
+    }
+    for config in cell.replicates
+  ]
+  text = json.dumps(replicates, sort_keys=True, default=list)
+  return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _run_cell(cell: Cell, path: pathlib.Path, data_dir: str | None) -> str:
+  """Trains and judges one cell; returns how it did on clean inputs."""
   configs = []
   for config in cell.replicates:
     config = config.copy_and_resolve_references()
@@ -196,32 +238,29 @@ def _run_cell(cell: Cell, path: pathlib.Path, data_dir: str | None) -> float:
       config.data.data_dir = data_dir
     configs.append(config)
   states = train_replicates(configs, _Teller(cell.name))
+  first = configs[0]
+  model = models.build(**model_arguments(first), axis_name=parallel.AXIS)
+  method = methods.build(first.method, tuple(first.data.shape))
+  launcher = parallel.Launcher(first.train.launcher, jax.local_devices()[:1])
+  sets = [data.load(c.data, c.data.test_split) for c in configs]
+  judge = Judge(first, model, method, sets[0], launcher, data.Tag.TEST)
   path.parent.mkdir(parents=True, exist_ok=True)
-  partial = path.with_suffix(f".{os.getpid()}.part")
+  partial = path.with_name(path.name + ".part")
   partial.unlink(missing_ok=True)
   results = evaluation.Results(partial)
-  first = configs[0]
-  launcher = parallel.Launcher(first.train.launcher, jax.local_devices()[:1])
-  train_set = data.load(first.data, first.data.train_split)
-  parts = assemble(first, train_set)
-  judge = None
-  for config, state in zip(configs, states, strict=True):
-    dataset = data.load(config.data, config.data.test_split)
-    if judge is None:
-      judge = Judge(
-        config, parts.model, parts.method, dataset, launcher, data.Tag.TEST
-      )
+  for config, state, dataset in zip(configs, states, sets, strict=True):
     subject = describe(config, cell.run_of(config), int(state.step), dataset)
     judged = judge.on(dataset, config.seed)
     for _ in judge_state(config, subject, judged, state, results):
       pass
   partial.replace(path)
+  headline = evaluation.task_of(first.data.targets).headline
   clean = [
     row["value"]
     for row in evaluation.read_rows(path)
-    if (row["perturbation"], row["metric"]) == ("clean", "accuracy")
+    if (row["perturbation"], row["metric"]) == ("clean", headline)
   ]
-  return sum(clean) / max(len(clean), 1)
+  return f"clean {headline} {sum(clean) / len(clean):.4f}"
 
 
 class _Teller:
@@ -242,8 +281,10 @@ def _check(study: Study, only: str) -> None:
   if twice:
     raise ConfigError(f"study {study.name}: several cells {sorted(twice)[0]!r}")
   if not any(name.startswith(only) for name in names):
-    raise ConfigError(f"only={only!r}: no cell's name begins so")
+    raise ConfigError(f"--only={only}: no cell's name begins so")
   for cell in study.cells:
+    if cell.not_run:
+      continue
     # The others differ in seed and splits only.
     try:
       validate(cell.replicates[0])
@@ -252,10 +293,18 @@ def _check(study: Study, only: str) -> None:
 
 
 def _cell_path(out: pathlib.Path, cell: Cell) -> pathlib.Path:
-  return out / "cells" / f"{cell.name.replace('/', '--')}.csv"
+  return out / "cells" / f"{cell.name.replace('/', '--')}.{digest(cell)}.csv"
 
 
-def _finished_runs(path: pathlib.Path) -> set[str]:
-  if not path.exists():
-    return set()
-  return {row["run"] for row in evaluation.read_rows(path)}
+def _collected(out: pathlib.Path) -> dict[str, str]:
+  """The digest of every cell whose rows are in `results.csv`."""
+  path = out / "cells.json"
+  if not path.exists() or not (out / "results.csv").exists():
+    return {}
+  return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _replace(path: pathlib.Path, text: str) -> None:
+  partial = path.with_name(path.name + ".part")
+  partial.write_text(text, encoding="utf-8")
+  partial.replace(path)

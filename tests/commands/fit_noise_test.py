@@ -1,5 +1,6 @@
 """`jaxrobust fit-noise` says what noise one has, and how to train with it."""
 
+import pathlib
 import re
 
 import jax
@@ -9,6 +10,10 @@ from PIL import Image
 
 import jaxrobust
 from jaxrobust import alpha_stable, commands, methods
+from jaxrobust.commands import fit_noise
+from jaxrobust.main import parse
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
 
 @pytest.fixture
@@ -73,8 +78,14 @@ def test_the_config_lines_train(command, tmp_path):
   config.method = methods.preset("alpha_stable")
   config.method.input.update(settings)
   methods.build(config.method, (8, 8, 1))
-  flags = dict(re.findall(r"--config\.method\.input\.(\w+)=(\S+)", out))
-  assert {k: float(v) for k, v in flags.items()} == settings
+  flags = re.findall(r"--config\.method\.input\.\w+=\S+", out)
+  # Over the configs that come with the package, which set a flip rate.
+  for path in sorted(CONFIGS.glob("*_alpha_stable.py")):
+    parsed, _ = parse(["main", f"--config={path}", "--workdir=x", *flags])
+    jaxrobust.validate(parsed)
+    input_config = parsed.method.input
+    assert {name: input_config[name] for name in settings} == settings
+  assert "divide it by the data's standard deviation" in out
   # Nothing was clipped, so all methods are shown.
   for method in ("mle", "quantiles", "log_moments"):
     assert re.search(rf"^ *{method} .*±", out, re.MULTILINE)
@@ -96,6 +107,17 @@ def test_the_method_and_a_subset_can_be_chosen(command, tmp_path):
   assert rows[0] == "log_moments"
 
 
+def test_the_returns_of_an_index_are_residuals(command, monkeypatch):
+  def returns(name):
+    assert name == "sp500"
+    return noise(1.6, 0.2, (300,))
+
+  monkeypatch.setattr(fit_noise.returns, "daily_returns", returns)
+  code, out, _ = command("--residuals=returns:sp500", "--symmetric")
+  assert code == 0
+  assert "300 of 300 values, residuals" in out
+
+
 @pytest.mark.parametrize(
   ("words", "message"),
   [
@@ -106,6 +128,8 @@ def test_the_method_and_a_subset_can_be_chosen(command, tmp_path):
     (("--residuals=few.csv",), "at least 20 values, got 3"),
     (("--residuals=flat.csv",), "samples must vary"),
     (("--clean=few.npy", "--noisy=more.npy"), "has shape (3,)"),
+    (("--residuals=few.csv", "--seed=-1"), "--seed=-1: must be at least 0"),
+    (("--residuals=returns:dax",), "'dax'; allowed for source 'returns'"),
     (("--residuals=few.csv", "--max_samples=3"), "--max_samples=3"),
     (("--residuals=few.csv", "--method=ecf"), "invalid choice: 'ecf'"),
   ],

@@ -88,6 +88,7 @@ def test_a_wrong_search_is_one_line(tmp_path, capsys, text, named):
     (["--method=guess"], "'guess'"),
     (["--report"], "config.json: not found"),
     (["--workdri=x"], "workdri"),
+    (["--config.train.epochs=None"], "--config.train.epochs=None: must have"),
     (["--config.data.validation_split="], "config.data.validation_split=''"),
     ([*SEARCH, SEARCH[0]], "method.input.alpha: must be given once"),
     (

@@ -108,6 +108,19 @@ def test_more_folds_than_examples_leave_an_empty_one():
     ("train", "test[fold 0/5]", False),
     ("train", "train[90%:]", True),
     ("train[:90%]", "train[90%:]", False),
+    ("train[:90%]", "train[80%:]", True),
+    ("train[:-10%]", "train[89%:95%]", True),
+    ("train[:-10%]", "train[90%:95%]", False),
+    ("train[:60]", "train[60:90]", False),
+    ("train[:61]", "train[60:90]", True),
+    ("train[50:]", "train[60:90]", True),
+    ("train[-20:]", "train[:-20]", False),
+    ("train[-21:-5]", "train[:-20]", True),
+    ("train[:5%]", "train[:90]", True),
+    # Of 100 examples they are apart, of 50 they are not.
+    ("train[:45]", "train[80%:]", False),
+    ("train[:45]", "train[-10:-5]", False),
+    ("train[5:-5]", "train[2:-9]", False),
   ],
 )
 def test_parts_that_surely_overlap_are_known(first, second, expected):

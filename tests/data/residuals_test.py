@@ -108,6 +108,8 @@ def test_pairs_beyond_the_unit_range_are_not_clipped(tmp_path):
     ("a.csv", "first,second\n1,-2.5\n3e-1,4\n"),
     ("a.txt", "1 -2.5 0.3 4"),
     ("a.csv", "1;-2.5\n.3;4"),
+    ("a.csv", "day 1,day 2\n1,-2.5\n.3,4"),
+    ("a.csv", "\ufeff1,-2.5\n.3,4"),
     ("a.tsv", "1\t-2.5\n0.3\t4\n\n"),
   ],
 )
@@ -169,6 +171,9 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
     path = tmp_path / name
     path.write_bytes(b"nonsense")
     refused(lambda path=path: read_pair(str(path), str(path)), path, message)
+  for damaged in ("1.5x,2\n3,4\n", "first,2\n3,4\n", "1..5 2\n3 4\n"):
+    (tmp_path / "b.csv").write_text(damaged)
+    refused(lambda: read_residuals(str(tmp_path / "b.csv")), "line 1", "float")
   (tmp_path / "a.csv").write_text("1,2\n3,four\n")
   refused(lambda: read_residuals(str(tmp_path / "a.csv")), "line 2", "four")
   refused(lambda: read_residuals(str(tmp_path / "a.png")), "clean and noisy")

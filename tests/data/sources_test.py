@@ -267,3 +267,11 @@ def test_an_unknown_source_and_a_bad_shape_are_refused():
   refused(r"shape is \(8, 0, 1\); allowed", shape=(8, 0, 1))
   refused("is not understood", split="train[")
   refused("series", source="synthetic_series")
+  for source, shape in (("synthetic_series", (20, 2)), ("digits", (8, 8, 1))):
+    refused(
+      rf"targets is 1; allowed for source '{source}', which has classes: 0",
+      source=source,
+      shape=shape,
+      targets=1,
+      num_classes=0,
+    )

@@ -221,6 +221,8 @@ def test_an_absent_data_set_names_the_command_that_makes_it(tmp_path):
     "prepare it: tfds build beans --file_format", "train", tmp_path, "beans"
   )
   refused("config.data.name is ''", "train", tmp_path, "")
+  for name in ("ecg200", "libras"):
+    refused("--config.data.source=ucr", "train", tmp_path, name)
 
 
 def test_what_does_not_fit_the_config_is_refused(root):

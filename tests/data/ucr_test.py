@@ -113,6 +113,7 @@ BAD_TS = {
   "1,NaN,3:1,2,3:a": "line 3 has missing values",
   "1,2,3:1,2:a": r"line 3 has channels of lengths \[2, 3\]",
   "1,2,3:1,2,3:a\n1,2:1,2:a": "line 4 has shape .*unequal length",
+  "1,2,3,a": "line 3 has no ':'",
   "1,x,3:1,2,3:a": "line 3 is not understood",
   "1,inf,3:1,2,3:a": "line 3 has values that are NaN or infinite",
   "": "has no series",

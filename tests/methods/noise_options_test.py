@@ -177,10 +177,28 @@ def test_noise_drawn_once_changes_in_scale_alone():
 
 
 def test_scheduled_noise_on_images_is_clipped_after_its_factor():
-  function = methods.INPUTS["gaussian"](IMAGE, std=0.1, schedule="linear")
-  draw = data.Draw(jax.random.key(0), jnp.arange(3), jnp.int32(0))
-  batch = {"inputs": jnp.full((3, *IMAGE), 0.5)}
-  assert (function(batch, methods.Context(draw, 0.0))["inputs"] == 0.5).all()
+  # Noise of deviation 3, halved: clipped before its factor, it would leave
+  # 0.5 + 0.5 (clip(0.5 + noise) - 0.5), all within [0.25, 0.75].
+  function = methods.INPUTS["gaussian"](IMAGE, std=3.0, schedule="linear")
+  draw = data.Draw(jax.random.key(0), jnp.arange(30), jnp.int32(0))
+  batch = {"inputs": jnp.full((30, *IMAGE), 0.5)}
+  noisy = function(batch, methods.Context(draw, 0.5))["inputs"]
+  whole = noise_of("gaussian", IMAGE, step=0, count=30, std=3.0)
+  np.testing.assert_allclose(noisy, np.clip(0.5 + 0.5 * whole, 0, 1), atol=1e-5)
+  at_the_ends = np.isin(noisy, (0.0, 1.0)).mean()
+  expected = 2 * stats.norm.sf(0.5 / 1.5)
+  assert at_the_ends == pytest.approx(expected, abs=0.04)
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.5])
+def test_scheduled_noise_that_overflows_is_never_nan(progress):
+  parameters = {"alpha": 0.3, "scale": 1e38}
+  assert np.isinf(noise_of("alpha_stable", SERIES, **parameters)).any()
+  noise = noise_of(
+    "alpha_stable", SERIES, progress=progress, schedule="linear", **parameters
+  )
+  assert np.isfinite(noise).all()
+  assert (noise == 0).all() == (progress == 0)
 
 
 def test_bursts_hit_all_variates_of_their_share_of_the_time():

@@ -46,3 +46,13 @@ def test_mse_is_the_mean_over_the_targets_of_each_example():
   expected = [np.dot(row, row) / 4 for row in LOGITS - targets]
   np.testing.assert_allclose(got, expected, rtol=1e-5)
   assert state == {"kept": 1}
+
+
+def test_mse_takes_the_targets_that_an_input_made():
+  rng = np.random.default_rng(3)
+  labels, targets = rng.normal(size=(2, *LOGITS.shape)).astype(np.float32)
+  outputs = models.Outputs(LOGITS.astype(np.float32), np.zeros((6, 2)))
+  batch = {"labels": labels, "targets": targets}
+  got, _ = methods.OBJECTIVES["mse"]()(outputs, batch, {})
+  expected = ((LOGITS - targets) ** 2).mean(axis=1)
+  np.testing.assert_allclose(got, expected, rtol=1e-5)

@@ -97,3 +97,27 @@ def test_every_method_gets_a_line_however_many():
     rows += make_rows(f"method{number}", {0.0: 0.9, 0.1: 0.8})
   (axes,) = figures.accuracy_against_strength(rows, CAUCHY).axes
   assert len(axes.lines) == 8
+
+
+@pytest.mark.parametrize(
+  ("perturbation", "words"),
+  [
+    ("burst(alpha=1.0, share=0.2, length=8)", "bursts of Cauchy noise"),
+    ("burst(alpha=1.5, share=0.2, length=8)", "(alpha = 1.5)"),
+    ("alpha_stable(alpha=1.5)", "alpha-stable (alpha = 1.5) test noise"),
+    ("gaussian", "standard deviation"),
+  ],
+)
+def test_every_noise_has_a_label(rows, perturbation, words):
+  named = [
+    {**row, "perturbation": perturbation} if row["strength"] else row
+    for row in rows
+  ]
+  (axes,) = figures.accuracy_against_strength(named, perturbation).axes
+  assert words in axes.get_xlabel()
+  assert ("inside bursts" in axes.get_xlabel()) == ("burst" in perturbation)
+
+
+def test_clean_is_no_noise_to_draw(rows):
+  with pytest.raises(ValueError, match=r"'clean': must be one of .*alpha_stab"):
+    figures.accuracy_against_strength(rows, "clean")

@@ -58,7 +58,7 @@ def test_clipped_samples_are_told_of_and_compared_alike(cauchy):
   figure = noise_fit(clipped, LAWS, limits, unit="volts")
   density, tail, misfit = figure.axes
   share = np.mean((cauchy > -0.2) & (cauchy < 0.5))
-  assert f"{1 - share:.1%} of them clipped" in figure.get_suptitle()
+  assert f"{1 - share:.1%} of them clipped" in figure.axes[0].get_title()
   assert "volts" in density.get_xlabel()
   (_, p), _ = lines(tail)
   np.testing.assert_allclose(p[0], share, atol=0.03)

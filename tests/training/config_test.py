@@ -70,6 +70,46 @@ def test_a_shape_that_the_model_does_not_take_is_refused():
     jaxrobust.validate(config)
 
 
+def test_adversarial_examples_of_a_regression_are_refused():
+  config = jaxrobust.default_config()
+  config.data.num_classes, config.data.targets = 0, 1
+  config.method.name = "mine"
+  config.method.objective.name = "mse"
+  config.method.input.name = "mixup"
+  jaxrobust.validate(config)
+  config.method.input.name = "adversarial"
+  config.method.input.eps = 0.1
+  with pytest.raises(jaxrobust.ConfigError, match=r"method\.input\.name='adv"):
+    jaxrobust.validate(config)
+
+
+@pytest.mark.parametrize(
+  ("train", "validation", "allowed"),
+  [
+    ("train", "train[90%:]", False),
+    ("train[:90%]", "train[80%:]", False),
+    ("train[:90%]", "train[90%:]", True),
+    ("train[:60]", "train[60:90]", True),
+    ("train[:60]", "train[59:90]", False),
+  ],
+)
+def test_validation_on_training_examples_is_refused(train, validation, allowed):
+  config = jaxrobust.default_config()
+  config.data.train_split = train
+  config.data.validation_split = validation
+  if allowed:
+    jaxrobust.validate(config)
+    return
+  with pytest.raises(jaxrobust.ConfigError, match=r"validation_split=.*disjoi"):
+    jaxrobust.validate(config)
+
+
+def test_a_part_of_the_training_split_may_be_judged_on():
+  config = jaxrobust.default_config()
+  config.data.test_split = "train[:1000]"
+  jaxrobust.validate(config)
+
+
 def test_a_presets_name_on_other_parts_is_refused():
   config = jaxrobust.default_config()
   config.method.input.name = "gaussian"

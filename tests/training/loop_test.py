@@ -96,6 +96,7 @@ def test_the_step_is_traced_once(tiny_config, tmp_path, monkeypatch):
   chex.clear_trace_counter()
   monkeypatch.setattr(assembly, "make_train_step", counted)
   tiny_config.data.train_split = "train[:70]"  # The last batch is padded.
+  tiny_config.data.validation_split = "train[70:90]"
   assert jaxrobust.train(tiny_config, tmp_path).finished
 
 

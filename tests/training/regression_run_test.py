@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxrobust
-from jaxrobust import evaluation, methods, training
+from jaxrobust import commands, evaluation, methods, training
 from jaxrobust.report import figures
 from jaxrobust.training import checkpoints, config
 
@@ -177,6 +177,33 @@ def test_evaluation_of_a_finished_regression_finds_its_rows(
   assert training.evaluate(tmp_path / "run") == outcome.rows
   assert (tmp_path / "run/results.csv").read_text() == before
   assert config.load(tmp_path / "run/config.json").data.targets == 2
+
+
+def test_a_run_whose_data_have_moved_is_told_their_place(
+  regression_config, tmp_path, capsys
+):
+  regression_config.train.epochs = 1
+  outcome = jaxrobust.train(regression_config, tmp_path / "run")
+  moved = (tmp_path / "linear.npz").rename(tmp_path / "moved.npz")
+  words = ["evaluate", f"--workdir={tmp_path / 'run'}"]
+  assert commands.main(words) == 2
+  assert "linear.npz" in capsys.readouterr().err
+  assert commands.main([*words, f"--path={moved}"]) == 0
+  assert training.evaluate(tmp_path / "run", path=str(moved)) == outcome.rows
+
+
+def test_a_mixture_of_linear_examples_is_learnt_as_well(
+  regression_config, tmp_path
+):
+  # A linear map of mixed inputs is the mixture of their targets.
+  regression_config.method.name = "mixup_mse"
+  regression_config.method.input.name = "mixup"
+  regression_config.method.input.alpha = 1.0
+  rows = jaxrobust.train(regression_config, tmp_path / "run").rows
+  clean = {
+    r["metric"]: r["value"] for r in rows if r["perturbation"] == "clean"
+  }
+  assert clean["rmse"] < 0.15
 
 
 def test_the_stand_in_of_a_regression_has_its_targets(regression_config):
