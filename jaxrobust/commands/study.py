@@ -98,12 +98,12 @@ def _share(args: argparse.Namespace) -> int:
   if args.data_dir is not None:
     words += ["--data_dir", args.data_dir]
   command = "import sys; from jaxrobust.commands import main; sys.exit(main())"
+  shards = [
+    f"--shard={worker}/{args.workers}" for worker in range(args.workers)
+  ]
   processes = [
-    subprocess.Popen(
-      [sys.executable, "-c", command, "study", *words]
-      + [f"--shard={worker}/{args.workers}"]
-    )
-    for worker in range(args.workers)
+    subprocess.Popen([sys.executable, "-c", command, "study", *words, shard])
+    for shard in shards
   ]
   try:
     codes = [process.wait() for process in processes]
