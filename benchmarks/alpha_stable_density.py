@@ -109,7 +109,7 @@ def main() -> None:
       f"{np.isnan(error).sum():>8}"
     )
   print(f"{'one law per value':<24}{each:>16,.0f}")
-  print(f"{'fft-simpson, MANY near':<24}{near_rate:>16,.0f}")
+  print(f"{'fft-simpson, many close':<24}{near_rate:>16,.0f}")
 
   gradient = jax.jit(
     jax.value_and_grad(

@@ -284,6 +284,15 @@ ROWS = (
   Row("data.random_crop", (_KEYS, _IMAGES), {"padding": 2}, smooth=(1,)),
   Row("data.random_flip", (_KEYS, _IMAGES), smooth=(1,)),
   Row("evaluation.judge", (_LOGITS, _LABELS)),
+  Row(
+    "evaluation.perturb",
+    (
+      _KEY,
+      _F([[1.5, 0.1, 1.0, 1.0], [1.0, 0.2, 0.3, 2.0]]),
+      _F(np.ones((2, 5, 1))),
+    ),
+    {"is_image": False},
+  ),
   Row("evaluation.exact_zeros", (_PARAMS,)),
   Row("evaluation.hoyer", (_PARAMS,), smooth=(0,)),
   Row("evaluation.hoyer_per_tensor", (_PARAMS,), smooth=(0,)),

@@ -23,7 +23,7 @@ Budget: 2 hours on 2 CPU cores. Data: MNIST, ECG200 and LIBRAS as TFDS folders.
 
   jaxrobust study --study=configs/studies/alpha_stable.py \
     --out=results/alpha_stable --data_dir=DATA --workers=2
-  jaxrobust study --study=configs/studies/alpha_stable.py --list --out=.
+  jaxrobust study --study=configs/studies/alpha_stable.py --list
 """
 
 import jaxrobust

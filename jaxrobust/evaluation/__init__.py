@@ -11,6 +11,7 @@ from jaxrobust.evaluation.perturbations import judge as judge
 from jaxrobust.evaluation.perturbations import (
   make_predict_step as make_predict_step,
 )
+from jaxrobust.evaluation.perturbations import perturb as perturb
 from jaxrobust.evaluation.regression import (
   judge_regression as judge_regression,
 )

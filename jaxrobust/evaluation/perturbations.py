@@ -7,6 +7,7 @@ too: noise that is always on is share 1.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -157,21 +158,42 @@ def make_predict_step(
   """
 
   def predict_step(variables, batch, key, tag, noise):
-    inputs = data.as_float(batch["inputs"])
-    alpha, scale, share_of_time, mean_length = noise
-    each = inputs.shape[1:]
-
-    def sample(key):
-      if is_image:
-        return stable.sample(key, alpha, shape=each)
-      return stable.sample_bursts(
-        key, alpha, 1.0, share_of_time, mean_length, shape=each
-      )
-
-    unit = jax.vmap(sample)(data.example_keys(key, tag, batch["index"]))
-    noisy = inputs + scale * unit
-    noisy = jnp.clip(noisy, 0.0, 1.0) if is_image else noisy
+    keys = data.example_keys(key, tag, batch["index"])
+    one = functools.partial(perturb, is_image=is_image)
+    noisy = jax.vmap(one, in_axes=(0, None, 0))(
+      keys, noise, data.as_float(batch["inputs"])
+    )
     outputs, _ = forward(model, variables, noisy, batch["mask"], False)
     return judge(outputs.logits, batch["labels"])
 
   return predict_step
+
+
+def perturb(
+  key: jax.Array, noise: jax.Array, example: jax.Array, *, is_image: bool
+) -> jax.Array:
+  """One example under one test noise.
+
+  Args:
+    key: The example's key.
+    noise: float32 [4], as `Perturbation.noise`; images use alpha and scale.
+    example: float32 [H, W, C] in [0, 1], or [T, C].
+    is_image: Whether the noisy example is clipped to [0, 1].
+
+  Returns:
+    The noisy example.
+
+  Example:
+    >>> noise = grid([0.1], [], [])[1].noise
+    >>> image = jnp.zeros((8, 8, 1))
+    >>> perturb(jax.random.key(0), noise, image, is_image=True).shape
+    (8, 8, 1)
+  """
+  alpha, scale, share_of_time, mean_length = noise
+  if is_image:
+    unit = stable.sample(key, alpha, shape=example.shape)
+    return jnp.clip(example + scale * unit, 0.0, 1.0)
+  unit = stable.sample_bursts(
+    key, alpha, 1.0, share_of_time, mean_length, shape=example.shape
+  )
+  return example + scale * unit

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from jaxrobust import alpha_stable as stable
 from jaxrobust import data, evaluation
 from jaxrobust.evaluation import Perturbation
 from jaxrobust.training.config import ConfigError
@@ -90,21 +89,14 @@ def make_mix_noise(
   noises = np.stack([cell.noise for cell in cells])
 
   def corrupt(draw, inputs):
-    def sample(key):
+    def one(key, example):
       choice_key, key = jax.random.split(key)
-      cell = jax.random.choice(
+      noise = jax.random.choice(
         choice_key, jnp.asarray(noises), p=jnp.asarray(weights / weights.sum())
       )
-      alpha, scale, share_of_time, mean_length = cell
-      each = inputs.shape[1:]
-      if is_image:
-        return scale * stable.sample(key, alpha, shape=each)
-      return scale * stable.sample_bursts(
-        key, alpha, 1.0, share_of_time, mean_length, shape=each
-      )
+      return evaluation.perturb(key, noise, example, is_image=is_image)
 
-    noisy = inputs + jax.vmap(sample)(draw(data.Tag.VALIDATION))
-    return jnp.clip(noisy, 0.0, 1.0) if is_image else noisy
+    return jax.vmap(one)(draw(data.Tag.VALIDATION), inputs)
 
   return corrupt
 

@@ -64,7 +64,6 @@ def test_strengths_share_a_compiled_step_and_other_fields_do_not(
 def test_a_trainer_judges_its_model_as_a_run_is_judged(
   tiny_config, train_set, tmp_path
 ):
-  tiny_config.data.test_split = "train[60:91]"  # One more: not the same split.
   trains = trainer.Trainer(train_set, mix.validation_set(tiny_config))
   *_, by_kind = trains.epochs(tiny_config)
   jaxrobust.train(tiny_config, tmp_path)
