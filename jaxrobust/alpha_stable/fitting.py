@@ -122,6 +122,7 @@ def fit(
     if method != "mle":
       raise ValueError(f"limits need method 'mle', got method {method!r}")
     array, side = _censor(array, np.shape(samples), limits)
+    side = side if side.any() else None
   exact = array if side is None else array[side == 0]
   loc, unit = _location_and_unit(exact)
   standard = (array - loc) / unit

@@ -135,7 +135,7 @@ def test_a_folder_without_rows_is_wrong_use(tmp_path, capsys):
 
 
 def test_the_other_figure_does_not_take_weights_for_a_noise(rows):
-  with pytest.raises(ValueError, match=r"must be one of \['clean', 'pruned'\]"):
+  with pytest.raises(ValueError, match=r"must be one of \['pruned'\]"):
     figures.accuracy_against_strength(rows, "weights")
   (axes,) = figures.accuracy_against_strength(
     [row for row in rows if row["seed"] == 0], "pruned"
