@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _MAP = re.compile(r".*alpha=([\d.]+), flip_rate=([\d.]+)\)")
 _WEIGHTS = (
   ("hoyer", 0.0, "Hoyer"),
-  ("share_below", 0.01, "|w| < 0.01, %"),
-  ("share_below_rms", 0.1, "|w| < 0.1 rms, %"),
+  ("share_below", 0.01, "below 0.01, %"),
+  ("share_below_rms", 0.1, "below 0.1 rms, %"),
   ("exact_zeros", 0.0, "zeros, %"),
   ("weight_norm", 0.0, "weight rms"),
 )
