@@ -16,8 +16,9 @@ costs are measured. The paper's widths, epochs and strengths are not known.
 
 MNIST with convolutional networks and CIFAR-10 were not run: their cells,
 small_cnn's baselines and sensitivity maps among them, are listed with their
-measured cost (`--list`), and all but the mlp's are beyond the budget. To run one, take its reason away in
-this file, or train one config of it with a GPU by `jaxrobust.main`.
+measured cost (`--list`), and all but the mlp's are beyond the budget. To run
+one, take its reason away in this file, or train one config of it with a GPU by
+`jaxrobust.main`.
 
 Budget: 2 hours on 2 CPU cores. Data: MNIST, ECG200 and LIBRAS as TFDS folders.
 

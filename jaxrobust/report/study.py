@@ -324,7 +324,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if groups(rows, maps=True):
       pictures["maps.png"] = lambda: sensitivity_maps(rows)
     for name, draw in pictures.items():
-      draw().savefig(out / name, dpi=110)
+      draw().savefig(out / name, dpi=80)
       print(out / name)
   except (data.DataError, ValueError) as error:
     parser.error(str(error))
