@@ -23,7 +23,12 @@ import ml_collections
 from jaxrobust import data, evaluation, methods, models
 from jaxrobust.training import parallel
 from jaxrobust.training.checks import validate
-from jaxrobust.training.config import ConfigError, flat, model_arguments
+from jaxrobust.training.config import (
+  ConfigError,
+  default_config,
+  flat,
+  model_arguments,
+)
 from jaxrobust.training.evaluate import Judge, describe, judge_state
 from jaxrobust.training.replicates import Diverged, train_replicates
 
@@ -216,12 +221,17 @@ def collect(study: Study, out: str | pathlib.Path) -> pathlib.Path | None:
 
 
 def digest(cell: Cell) -> str:
-  """What tells the rows of a cell from those of one with another config."""
+  """What tells the rows of a cell from those of one with another config.
+
+  Only fields that differ from their default count, so that a new field does
+  not make old rows stale.
+  """
+  defaults = flat(default_config().to_dict())
   replicates = [
     {
       field: value
       for field, value in flat(config.to_dict()).items()
-      if not field.startswith(_FREE_TO_CHANGE)
+      if value != defaults.get(field) and not field.startswith(_FREE_TO_CHANGE)
     }
     for config in cell.replicates
   ]
