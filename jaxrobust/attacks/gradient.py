@@ -1,7 +1,5 @@
 """Attacks that climb the gradient of a loss: one step (FGSM) or many (PGD)."""
 
-import math
-from collections.abc import Callable
 from typing import Literal, NamedTuple, get_args
 
 import jax
@@ -9,11 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-LogitsFn = Callable[[jax.Array], jax.Array]
-Norm = Literal["linf", "l2"]
-Loss = Literal["ce", "margin"]
-# From images to images.
-_Map = Callable[[jax.Array], jax.Array]
+from jaxrobust.attacks import ascent
+from jaxrobust.attacks.ascent import LogitsFn, Loss, Norm
 
 
 def fgsm(
@@ -187,45 +182,44 @@ def pgd(
   if unroll is None:
     unroll = steps <= 16 and jax.default_backend() == "cpu"
   length = 2.5 * eps / steps if step_size is None else step_size
-  radius, length = _per_image(eps, images), _per_image(length, images)
-  project = _projection(images, radius, norm, low, high)
+  ball = {"eps": eps, "norm": norm, "low": low, "high": high}
+  loss_fn = ascent.LOSSES[loss]
 
-  def judged(x):
-    """The summed loss, and what tells a better iterate from a worse one."""
-    logits = logits_fn(x)
-    values = _losses(logits, labels, loss)
-    return values.sum(), (jnp.argmax(logits, axis=1) != labels, values)
-
-  def better(best, x, fooled, values):
+  def better(best, x, logits):
+    """The iterate x, where it is better than the best so far."""
+    fooled = jnp.argmax(logits, axis=1) != labels
+    values = loss_fn(logits, labels)
     chosen = (fooled & ~best.fooled) | (
       (fooled == best.fooled) & (values > best.values)
     )
     return _Best(
-      jnp.where(_wide(chosen, x), x, best.images),
+      jnp.where(ascent.wide(chosen, x), x, best.images),
       jnp.where(chosen, fooled, best.fooled),
       jnp.where(chosen, values, best.values),
     )
 
   def step(_, carry):
     x, best = carry
-    gradient, (fooled, values) = jax.grad(judged, has_aux=True)(x)
-    if keep == "best":
-      best = better(best, x, fooled, values)
-    return project(x + length * _steepest(gradient, norm)), best
+    climbed, logits = ascent.ascend(
+      logits_fn, x, images, labels, loss_fn=loss_fn, step_size=length, **ball
+    )
+    return climbed, better(best, x, logits) if keep == "best" else best
 
   def restart(number, best):
     x = images
     if random_start:
       fresh = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
-      x = project(images + radius * _in_unit_ball(fresh, images, norm))
+      x = ascent.random_start(fresh, images, **ball)
     x, best = jax.lax.fori_loop(0, steps, step, (x, best), unroll=unroll)
     if keep == "last":
       return best._replace(images=x)
-    return better(best, x, *judged(x)[1])
+    return better(best, x, logits_fn(x))
 
   best = _Best(images, jnp.zeros(len(images), bool), jnp.zeros(len(images)))
   if keep == "best":
-    best = _Best(images, *judged(images)[1])
+    best = better(
+      best._replace(values=best.values - jnp.inf), images, logits_fn(images)
+    )
   if restarts == 1:
     return restart(0, best).images
   return jax.lax.fori_loop(0, restarts, restart, best).images
@@ -239,78 +233,6 @@ class _Best(NamedTuple):
   values: jax.Array
 
 
-def _losses(logits: jax.Array, labels: jax.Array, loss: Loss) -> jax.Array:
-  """The loss of each image, float32 [N]."""
-  own = jnp.arange(logits.shape[-1]) == labels[:, None]
-  if loss == "margin":
-    others = jnp.max(jnp.where(own, -jnp.inf, logits), axis=1)
-    return others - jnp.sum(jnp.where(own, logits, 0.0), axis=1)
-  return -jnp.sum(jnp.where(own, jax.nn.log_softmax(logits), 0.0), axis=1)
-
-
-def _steepest(gradient: jax.Array, norm: Norm) -> jax.Array:
-  """The direction of unit norm in which the loss rises most; 0 if none."""
-  if norm == "linf":
-    return jnp.sign(gradient)
-  # The largest element first: squares of tiny gradients would underflow.
-  largest = _over_image(jnp.max, jnp.abs(gradient))
-  scaled = gradient / jnp.where(largest > 0, largest, 1.0)
-  return scaled / jnp.maximum(_length(scaled), 1.0)
-
-
-def _projection(
-  images: jax.Array,
-  radius: jax.Array,
-  norm: Norm,
-  low: float | None,
-  high: float | None,
-) -> _Map:
-  """The projection onto the ball around the images and onto the bounds."""
-  least = -math.inf if low is None else low
-  most = math.inf if high is None else high
-  if norm == "linf":
-    lower = jnp.maximum(-_sum_towards_zero(-images, radius), least)
-    upper = jnp.minimum(_sum_towards_zero(images, radius), most)
-    return lambda x: jnp.clip(x, lower, upper)
-
-  def project(x):
-    offset = x - images
-    length = _length(offset)
-    shrink = radius / jnp.maximum(length, radius)
-    inside = images + offset * jnp.where(length > radius, shrink, 1.0)
-    # The images lie within the bounds, so this brings x nearer to them.
-    return jnp.clip(inside, least, most)
-
-  return project
-
-
-def _sum_towards_zero(centre: jax.Array, radius: jax.Array) -> jax.Array:
-  """The sum, rounded so that it is not further than radius."""
-  total = centre + radius
-  # Knuth's two-sum: the exact sum is total + error.
-  part = total - centre
-  error = (centre - (total - part)) + (radius - part)
-  return jnp.where(error < 0, jnp.nextafter(total, -jnp.inf), total)
-
-
-def _in_unit_ball(keys: jax.Array, images: jax.Array, norm: Norm) -> jax.Array:
-  """A uniform point of the unit ball per image."""
-  shape = images.shape[1:]
-  if norm == "linf":
-    return jax.vmap(
-      lambda key: jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
-    )(keys)
-  size = math.prod(shape)
-
-  def point(key):
-    # The first `size` of size + 2 coordinates of a uniform point on a sphere
-    # are uniform in the ball.
-    normal = jax.random.normal(key, (size + 2,))
-    return (normal[:size] / jnp.linalg.norm(normal)).reshape(shape)
-
-  return jax.vmap(point)(keys)
-
-
 def _keys(key: jax.Array | None, count: int) -> jax.Array:
   """One key per image."""
   if key is None:
@@ -320,25 +242,6 @@ def _keys(key: jax.Array | None, count: int) -> jax.Array:
   if key.shape != (count,):
     raise ValueError(f"key of shape {key.shape}: must be [] or [{count}]")
   return key
-
-
-def _length(x: jax.Array) -> jax.Array:
-  """The Euclidean norm of each image, [N, 1, ...]."""
-  return jnp.sqrt(_over_image(jnp.sum, x * x))
-
-
-def _over_image(reduce: Callable[..., jax.Array], x: jax.Array) -> jax.Array:
-  return reduce(x, axis=tuple(range(1, x.ndim)), keepdims=True)
-
-
-def _per_image(value: float | jax.Array, images: jax.Array) -> jax.Array:
-  """A number or [N] as something that broadcasts against the images."""
-  value = jnp.asarray(value, images.dtype)
-  return _wide(value, images) if value.ndim else value
-
-
-def _wide(values: jax.Array, images: jax.Array) -> jax.Array:
-  return values.reshape((-1,) + (1,) * (images.ndim - 1))
 
 
 def check(

@@ -24,6 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default=None,
     help="add the rows of the weights' sparsity and of pruning them",
   )
+  parser.add_argument(
+    "--attack_eps",
+    type=_numbers,
+    metavar="EPS,...",
+    help="add the rows of FGSM and PGD at these radii, in units of the input; "
+    "instead of config.eval.attack_eps",
+  )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,6 +43,16 @@ def run(args: argparse.Namespace) -> int:
     data_dir=args.data_dir,
     path=args.path,
     sparsity=args.sparsity,
+    attack_eps=args.attack_eps,
   )
   shell.print_table(rows, args.workdir)
   return shell.DONE
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+  try:
+    return tuple(float(part) for part in text.split(","))
+  except ValueError as error:
+    raise argparse.ArgumentTypeError(
+      f"{text!r}: must be numbers, as 0.1,0.2"
+    ) from error

@@ -112,7 +112,7 @@ class Loader(Iterator[Batch]):
       epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
       start = step_in_epoch * batch_size + first_row
       index = order(epoch)[start : start + local_size]
-      return _padded(dataset, index, local_size, indices_only)
+      return padded(dataset, index, local_size, indices_only)
 
     threads = 1 if indices_only else dataset.read_threads
     options = grain.ReadOptions(
@@ -153,10 +153,26 @@ class Loader(Iterator[Batch]):
     self._iterator.set_state(state["position"])
 
 
-def _padded(
-  dataset: Dataset, index: np.ndarray, size: int, indices_only: bool
+def padded(
+  dataset: Dataset, index: np.ndarray, size: int, indices_only: bool = False
 ) -> Batch:
-  """The batch of some examples, with rows of padding to the given size."""
+  """The batch of some examples, with rows of padding to the given size.
+
+  Args:
+    dataset: the split.
+    index: integer [n], positions in it.
+    size: the rows of the batch, at least n.
+    indices_only: as for `Loader`.
+
+  Returns:
+    A batch as those of `Loader`.
+
+  Example:
+    >>> images = np.zeros((5, 8, 8, 1), np.uint8)
+    >>> dataset = Dataset("zeros", "test", images, np.arange(5), "abcde")
+    >>> padded(dataset, np.asarray([3, 1]), size=3)["labels"].tolist()
+    [3, 1, 0]
+  """
   rows = len(index)
   batch = {
     "index": np.full(size, -1, np.int32),

@@ -34,6 +34,8 @@ class Perturbation:
     scale: Its scale.
     share_of_time: The share of time steps at which it is on.
     mean_length: The mean number of steps for which it then stays on.
+    first: How many examples, the first ones of the split, are judged under
+      it; None for all.
   """
 
   name: str
@@ -42,6 +44,7 @@ class Perturbation:
   scale: float
   share_of_time: float = 1.0
   mean_length: float = 1.0
+  first: int | None = None
 
   @property
   def noise(self) -> np.ndarray:
@@ -50,6 +53,10 @@ class Perturbation:
       [self.alpha, self.scale, self.share_of_time, self.mean_length],
       np.float32,
     )
+
+  def count(self, available: int) -> int:
+    """How many examples of so many are judged."""
+    return available if self.first is None else min(self.first, available)
 
 
 CLEAN = Perturbation("clean", 0.0, 2.0, 0.0)

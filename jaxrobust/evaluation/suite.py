@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxrobust.evaluation.attack_rows import is_attack
 from jaxrobust.evaluation.perturbations import Perturbation
 from jaxrobust.evaluation.results import Results
 from jaxrobust.evaluation.tasks import CLASSIFICATION, Task
@@ -43,7 +44,8 @@ def run(
   Args:
     subject: The shared columns.
     judge: Gives the numbers of every example that `task.summarise` takes,
-      [N] each, under one perturbation.
+      [N] each, under one perturbation: of all examples, or of the first
+      `cell.first`.
     cells: The perturbations.
     results: Where rows go, one perturbation at a time; an interrupted
       evaluation continues there.
@@ -60,10 +62,9 @@ def run(
     if any(row not in results for row in _rows(subject, cell, unknown)):
       examples = judge(cell)
       count = len(next(iter(examples.values())))
-      if count != subject.n_examples:
-        raise ValueError(
-          f"{count} examples judged; must be {subject.n_examples}"
-        )
+      wanted = cell.count(subject.n_examples)
+      if count != wanted:
+        raise ValueError(f"{count} examples judged; must be {wanted}")
       results.append(_rows(subject, cell, task.summarise(examples)))
     yield cell
 
@@ -72,6 +73,7 @@ def _rows(
   subject: Subject, cell: Perturbation, values: Mapping[str, float]
 ) -> list[dict[str, Any]]:
   shared = dataclasses.asdict(subject)
+  shared["n_examples"] = cell.count(subject.n_examples)
   return [
     {
       **shared,
@@ -93,29 +95,28 @@ def accuracy_table(rows: Sequence[Mapping[str, Any]], title: str) -> "Table":
     title: The heading.
 
   Returns:
-    A rich table: a line per perturbation and strength. Rows that belong to
-    no judged cell, as those of the weights, have none.
+    A rich table: a line per perturbation, strength and number of examples.
+    Rows that belong to no judged cell, as those of the weights, have none.
   """
   from rich.table import Table
 
   table = Table(title=title, title_justify="left")
-  cells: dict[tuple[str, float], dict[str, Any]] = {}
+  cells: dict[tuple[str, float, int], dict[str, Any]] = {}
   for row in rows:
-    cell = cells.setdefault((row["perturbation"], row["strength"]), {})
-    cell[row["metric"]] = row["value"]
-    cell["n"] = row["n_examples"]
+    key = row["perturbation"], row["strength"], row["n_examples"]
+    cells.setdefault(key, {})[row["metric"]] = row["value"]
   regression = any("rmse" in cell for cell in cells.values())
   columns = _REGRESSION_COLUMNS if regression else _COLUMNS
   for column in ("perturbation", "strength", *columns, "examples"):
     table.add_column(column, justify="left" if column[0] == "p" else "right")
-  for (name, strength), cell in cells.items():
+  for (name, strength, count), cell in cells.items():
     if not {"accuracy", "rmse"} & cell.keys():
       continue
     table.add_row(
       name,
       _strength_text(name, strength),
       *(text(cell) for text in columns.values()),
-      str(cell["n"]),
+      str(count),
     )
   return table
 
@@ -139,5 +140,7 @@ _REGRESSION_COLUMNS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 def _strength_text(perturbation: str, strength: float) -> str:
   if perturbation == "clean":
     return ""
+  if is_attack(perturbation):
+    return f"eps {strength:g}"
   units = {"gaussian": "std", "pruned": "share"}
   return f"{units.get(perturbation, 'flip rate')} {strength:g}"

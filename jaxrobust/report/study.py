@@ -62,6 +62,8 @@ def accuracies(
       continue
     if name in (evaluation.PRUNED, evaluation.WEIGHTS):
       continue
+    if evaluation.is_attack(name):
+      continue
     if name.startswith("alpha_stable("):
       name = name.removeprefix("alpha_stable(").removesuffix(")")
     cells[name][row["method"]][row["seed"]].append(100 * row["value"])

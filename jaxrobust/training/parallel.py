@@ -161,6 +161,10 @@ class Launcher:
       return jax.tree.map(lambda x: x.reshape((count, -1, *x.shape[1:])), batch)
     return jax.device_put(batch, NamedSharding(self._mesh, P(AXIS)))
 
+  def place_shards(self, batch: Any) -> Any:
+    """As `shard`, and on the devices, for arguments of several calls."""
+    return jax.device_put(self.shard(batch), NamedSharding(self._mesh, P(AXIS)))
+
   def gather(self, outputs: Any) -> Any:
     """Brings sharded outputs to the host as arrays [B, ...]."""
 

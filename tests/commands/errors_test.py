@@ -147,6 +147,7 @@ def test_a_file_in_place_of_the_run_folder_is_refused(train, command, tmp_path):
     (["fly"], "'fly'"),
     (["evaluate"], "--workdir"),
     (["evaluate", "--workdir=x", "--select=first"], "'first'"),
+    (["evaluate", "--workdir=x", "--attack_eps=.1,a"], "'.1,a'"),
     (["evaluate", "--wrokdir=x"], "--workdir"),
     (["prepare"], "NAME"),
     (["prepare", "imagenet"], "'imagenet'"),

@@ -121,3 +121,18 @@ def test_every_noise_has_a_label(rows, perturbation, words):
 def test_clean_is_no_noise_to_draw(rows):
   with pytest.raises(ValueError, match=r"'clean': must be one of .*alpha_stab"):
     figures.accuracy_against_strength(rows, "clean")
+
+
+def test_attacks_are_drawn_alone_on_their_own_examples(rows):
+  pgd = "pgd(steps=40, restarts=1)"
+  attacked = [
+    {**row, "perturbation": pgd, "n_examples": 1000}
+    for row in rows
+    if row["strength"]
+  ]
+  (axes,) = figures.accuracy_against_strength(rows + attacked, CAUCHY).axes
+  assert axes.get_title().startswith("10,000 examples")
+  (axes,) = figures.accuracy_against_strength(rows + attacked, pgd).axes
+  assert axes.get_title().startswith("1,000 examples")
+  np.testing.assert_allclose(axes.lines[0].get_xdata(), [0.1, 0.3])
+  assert "radius" in axes.get_xlabel()

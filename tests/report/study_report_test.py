@@ -47,6 +47,17 @@ def test_strengths_are_averaged_before_seeds(rows):
   assert table["all noise"]["cauchy"] == pytest.approx({0: 40.0, 1: 45.5})
 
 
+def test_attacks_are_no_noise(rows):
+  attacked = [
+    row(method, seed, "pgd(steps=40, restarts=1)", 0.1, 0.0, n_examples=10)
+    for method in ("gaussian", "cauchy")
+    for seed in (0, 1)
+  ]
+  assert study.accuracies(rows + attacked, "mnist/mlp") == study.accuracies(
+    rows, "mnist/mlp"
+  )
+
+
 def test_the_difference_to_gaussian_is_paired_by_seed(rows):
   lines = study.accuracy_table(rows, "mnist/mlp").splitlines()
   # Gaps 40 - 30 and 45.5 - 30.5: mean 12.5, standard error 2.5.

@@ -36,6 +36,12 @@ WRONG = [
   ("eval.burst_length", 0.5, "at least 1"),
   ("eval.gaussian_stds", (-1.0,), "positive"),
   ("eval.pruned_shares", (0.5, 1.0), r"in \(0, 1\)"),
+  ("eval.attack_eps", (0.1, 8.0), r"in \(0, 1\], in units of the input"),
+  ("eval.attack_eps", (0.0,), r"in \(0, 1\]"),
+  ("eval.attack_norm", "l1", "one of linf, l2"),
+  ("eval.attack_steps", 0, "at least 1"),
+  ("eval.attack_restarts", 0, "at least 1"),
+  ("eval.attack_examples", 0, "at least 1"),
   ("eval.alphas", ("a",), "numbers"),
   ("model.std", ("a",), "numbers"),
 ]

@@ -1,0 +1,211 @@
+"""Gradient attacks as cells of the suite, and the programs that judge them.
+
+An attack's cell is judged on the first examples of a split. An example counts
+as right if its clean image is, and every image that the attack tries: all
+iterates, of all restarts, climbing the cross-entropy and climbing the margin.
+The attack goes through the method's own forward, as it is judged.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxrobust import attacks, data
+from jaxrobust.attacks import ascent
+from jaxrobust.evaluation.perturbations import Perturbation, judge
+from jaxrobust.methods.forwards import ForwardFn
+
+# What `judge` gives of each example, [N] each.
+Judged = dict[str, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Attack(Perturbation):
+  """One attack at one radius.
+
+  Attributes:
+    name: "fgsm" or "pgd(steps=S, restarts=R)", and the norm if it is "l2".
+    strength: The radius of the ball, in units of the input.
+    norm: "linf" or "l2".
+    steps: The number of steps of a restart.
+    restarts: How often it starts, at random points; 0 for once, at the example
+      itself.
+  """
+
+  norm: attacks.Norm = "linf"
+  steps: int = 1
+  restarts: int = 0
+
+  @property
+  def step_size(self) -> float:
+    """The length of a step: the radius, or 2.5 radii over all steps."""
+    return self.strength * (2.5 / self.steps if self.restarts else 1.0)
+
+
+def attack_cells(
+  eps: Sequence[float],
+  *,
+  steps: int = 40,
+  restarts: int = 1,
+  examples: int = 1000,
+  norm: attacks.Norm = "linf",
+) -> list[Attack]:
+  """The cells of FGSM and PGD, for `run` beside those of the grid.
+
+  Args:
+    eps: The radii, in units of the input.
+    steps: The number of steps of PGD, each 2.5 eps / steps long.
+    restarts: How many random points PGD starts from.
+    examples: How many of the split's first examples are judged.
+    norm: "linf" or "l2".
+
+  Returns:
+    Two cells per radius.
+
+  Example:
+    >>> [(cell.name, cell.strength) for cell in attack_cells([0.1])]
+    [('fgsm', 0.1), ('pgd(steps=40, restarts=1)', 0.1)]
+  """
+  words = [] if norm == "linf" else [f"norm={norm}"]
+  fgsm = f"fgsm({words[0]})" if words else "fgsm"
+  pgd = ", ".join([*words, f"steps={steps}", f"restarts={restarts}"])
+  kinds = ((fgsm, 1, 0), (f"pgd({pgd})", steps, restarts))
+  return [
+    Attack(
+      name,
+      float(radius),
+      alpha=2.0,
+      scale=0.0,
+      first=examples,
+      norm=norm,
+      steps=steps_of_kind,
+      restarts=restarts_of_kind,
+    )
+    for name, steps_of_kind, restarts_of_kind in kinds
+    for radius in eps
+  ]
+
+
+def is_attack(name: str) -> bool:
+  """Whether a row's perturbation is an attack.
+
+  Args:
+    name: The row's "perturbation".
+
+  Returns:
+    True for "fgsm" and "pgd" in any of their settings.
+
+  Example:
+    >>> is_attack("pgd(steps=40, restarts=1)"), is_attack("gaussian")
+    (True, False)
+  """
+  return name.partition("(")[0] in ("fgsm", "pgd")
+
+
+def worse(found: Judged, tried: Judged, active: jax.Array) -> Judged:
+  """The worse for the network of two findings, example by example.
+
+  A wrong answer before a right one, and among equals the less likely label.
+
+  Args:
+    found: What `judge` gave of the worst input so far.
+    tried: What it gives of another.
+    active: bool [N], the examples that the other may replace.
+
+  Returns:
+    What `judge` gave of the worse input.
+
+  Example:
+    >>> def judged(nll, hits):
+    ...   return {"nll": jnp.asarray([nll]), "hits": jnp.asarray([hits])}
+    >>> found = worse(judged(0.1, True), judged(0.2, True), jnp.asarray([True]))
+    >>> round(float(found["nll"][0]), 2)
+    0.2
+  """
+  broken = found["hits"] & ~tried["hits"]
+  equal = found["hits"] == tried["hits"]
+  chosen = active & (broken | (equal & (tried["nll"] > found["nll"])))
+  return {name: jnp.where(chosen, tried[name], found[name]) for name in found}
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackSteps:
+  """The per-device functions of which an attack is made; see their bodies.
+
+  Each is a program of its own, called step by step: XLA's CPU backend runs
+  convolutions inside a loop on one thread, and a program of forty steps one
+  after the other takes it longer to compile than to run. Radius, loss and
+  lengths are traced, so that one attack after the other compiles nothing.
+  """
+
+  start: Callable[..., jax.Array]
+  step: Callable[..., tuple[jax.Array, Judged]]
+  look: Callable[..., Judged]
+
+
+def make_attack_steps(
+  model: nn.Module, forward: ForwardFn, is_image: bool, norm: attacks.Norm
+) -> AttackSteps:
+  """Builds the per-device functions of an attack.
+
+  Args:
+    model: The model.
+    forward: How it is evaluated; the attack climbs its logits.
+    is_image: Whether attacked inputs stay in [0, 1].
+    norm: "linf" or "l2".
+
+  Returns:
+    `start` (batch, key, tag, restart, eps) -> a point of each example's ball,
+    drawn by (key, tag, index, restart) alone, the example itself if eps is 0;
+    `step` (variables, batch, x, found, active, climbs_margin, eps, step_size)
+    -> the next x, and the worse of what was found and of x;
+    `look` (variables, batch, x, found, active) -> the latter alone.
+  """
+  bounds = {
+    "low": 0.0 if is_image else None,
+    "high": 1.0 if is_image else None,
+  }
+
+  def through(
+    variables: Mapping[str, Any], batch: Mapping[str, jax.Array]
+  ) -> Callable[[jax.Array], jax.Array]:
+    return lambda x: (
+      forward(model, variables, x, batch["mask"], False)[0].logits
+    )
+
+  def start(batch, key, tag, restart, eps):
+    keys = data.example_keys(key, tag, batch["index"])
+    keys = jax.vmap(jax.random.fold_in, (0, None))(keys, restart)
+    images = data.as_float(batch["inputs"])
+    return ascent.random_start(keys, images, eps=eps, norm=norm, **bounds)
+
+  def step(variables, batch, x, found, active, climbs_margin, eps, step_size):
+    def loss_fn(logits, labels):
+      return jnp.where(
+        climbs_margin,
+        ascent.margin(logits, labels),
+        ascent.cross_entropy(logits, labels),
+      )
+
+    climbed, logits = ascent.ascend(
+      through(variables, batch),
+      x,
+      data.as_float(batch["inputs"]),
+      batch["labels"],
+      loss_fn=loss_fn,
+      eps=eps,
+      step_size=step_size,
+      norm=norm,
+      **bounds,
+    )
+    return climbed, worse(found, judge(logits, batch["labels"]), active)
+
+  def look(variables, batch, x, found, active):
+    logits = through(variables, batch)(x)
+    return worse(found, judge(logits, batch["labels"]), active)
+
+  return AttackSteps(start, step, look)
