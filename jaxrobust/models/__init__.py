@@ -10,11 +10,9 @@ the batch statistics; give it in training.
 from jaxrobust.models.base import Model as Model
 from jaxrobust.models.base import Normalize as Normalize
 from jaxrobust.models.base import Outputs as Outputs
+from jaxrobust.models.base import Samples as Samples
 from jaxrobust.models.norm import BatchNorm as BatchNorm
 from jaxrobust.models.norm import norm_layer as norm_layer
-from jaxrobust.models.pooling import avg_pool as avg_pool
-from jaxrobust.models.pooling import global_avg_pool as global_avg_pool
-from jaxrobust.models.pooling import max_pool as max_pool
 from jaxrobust.models.registry import MODELS as MODELS
 from jaxrobust.models.registry import build as build
 from jaxrobust.models.registry import options as options

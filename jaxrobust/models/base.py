@@ -7,22 +7,40 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.core import FrozenDict
+
+from jaxrobust.moments import State
 
 Kind = Literal["image", "series", "any"]
 
 
 class Outputs(NamedTuple):
-  """What a model returns for a batch.
+  """What a model returns for a batch, or a forward in its place.
 
   Attributes:
     logits: float32 [N, K], unnormalised log-probabilities of classes, or the
-      predicted targets of a regression.
+      predicted targets of a regression; of a stochastic forward their mean.
     features: float32 [N, d], the penultimate features; the last layer, `head`,
       is affine in them: logits = features @ kernel + bias.
+    distribution: what a stochastic forward knows of the logits beyond their
+      mean: a `moments.State`, or `Samples`; None for a deterministic one.
+    metrics: numbers per example, [N] each, whose mean is to be logged.
   """
 
   logits: jax.Array
   features: jax.Array
+  distribution: Any = None
+  metrics: Mapping[str, jax.Array] = FrozenDict()
+
+
+class Samples(NamedTuple):
+  """Logits of one batch under several draws of the noise inside the network.
+
+  Attributes:
+    logits: float32 [S, N, K].
+  """
+
+  logits: jax.Array
 
 
 class Normalize(nn.Module):
@@ -163,6 +181,10 @@ def dropout(
   """
   if not rate:
     return units
+  if isinstance(units, State):
+    raise ValueError(
+      f"dropout={rate} on random units: must be 0 with a stochastic forward"
+    )
   if keys is None:
     raise ValueError(f"dropout={rate} needs keys [N] in training, got None")
 

@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax
 
-from jaxrobust.models import base, pooling
+from jaxrobust.models import base
 from jaxrobust.models.norm import Norm, norm_layer
+from jaxrobust.moments import ops
 
 
 class Fcn1d(base.Model):
@@ -49,5 +50,5 @@ class Fcn1d(base.Model):
     for factor, length in ((1, 8), (2, 5), (1, 3)):
       filters = factor * self.width
       x = nn.Conv(filters, (length,), dtype=self.dtype)(x)
-      x = nn.relu(normalise(x))
-    return self.leave(pooling.global_avg_pool(x))
+      x = ops.relu(normalise(x))
+    return self.leave(ops.global_avg_pool(x))

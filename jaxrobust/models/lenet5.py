@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax
 
-from jaxrobust.models import base, pooling, toeplitz
+from jaxrobust.models import base, toeplitz
+from jaxrobust.moments import ops
 
 
 class LeNet5(base.Model):
@@ -46,8 +47,9 @@ class LeNet5(base.Model):
         dtype=self.dtype,
         conv_general_dilated=toeplitz.toeplitz_conv,
       )(x)
-      x = pooling.max_pool(nn.relu(x), (2, 2))
+      # Both ways are equal; this one has a quarter of the activations.
+      x = ops.relu(ops.max_pool(x, (2, 2)))
     x = x.reshape(x.shape[0], -1)
     for width in self.hidden:
-      x = nn.relu(nn.Dense(width, dtype=self.dtype)(x))
+      x = ops.relu(nn.Dense(width, dtype=self.dtype)(x))
     return self.leave(x)

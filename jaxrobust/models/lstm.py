@@ -4,8 +4,73 @@ from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
+from jaxrobust import moments
 from jaxrobust.models import base
+from jaxrobust.moments import ops
+
+
+class _Affine(nn.Module):
+  """The kernel, and the bias if it has one, of one gate.
+
+  Attributes:
+    width: of the hidden state.
+    recurrent: whether it acts on the hidden state, with a bias.
+  """
+
+  width: int
+  recurrent: bool
+
+  @nn.compact
+  def __call__(self, inputs: int) -> dict[str, jax.Array]:
+    """Returns the parameters for this number of inputs."""
+    kernel = nn.initializers.lecun_normal()
+    if not self.recurrent:
+      return {"kernel": self.param("kernel", kernel, (inputs, self.width))}
+    kernel = nn.initializers.orthogonal()
+    return {
+      "kernel": self.param("kernel", kernel, (inputs, self.width)),
+      "bias": self.param("bias", nn.initializers.zeros, (self.width,)),
+    }
+
+
+class LstmLayer(nn.Module):
+  """The last hidden state of an LSTM; noise enters its gates' pre-activations.
+
+  Its parameters have the names and shapes of `nn.OptimizedLSTMCell`.
+
+  Attributes:
+    width: size of the hidden state.
+    dtype: the type of the computation.
+  """
+
+  width: int
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, inputs: jax.Array) -> jax.Array:
+    """Returns [N, width] for inputs [N, T, C]."""
+    gates = "ifgo"
+    of_input = [
+      _Affine(self.width, False, name=f"i{gate}")(inputs.shape[-1])
+      for gate in gates
+    ]
+    of_hidden = [
+      _Affine(self.width, True, name=f"h{gate}")(self.width) for gate in gates
+    ]
+
+    def joined(parts, name):
+      whole = jnp.concatenate([part[name] for part in parts], axis=-1)
+      return whole.astype(self.dtype)
+
+    return ops.lstm(
+      inputs,
+      joined(of_input, "kernel"),
+      joined(of_hidden, "kernel"),
+      joined(of_hidden, "bias"),
+      inject=moments.inject,
+    )
 
 
 class Lstm(base.Model):
@@ -35,6 +100,6 @@ class Lstm(base.Model):
   ) -> base.Outputs:
     """Returns the outputs for inputs [N, T, C]; see `base.Model`."""
     x = self.enter(inputs)
-    cell = nn.OptimizedLSTMCell(self.width, dtype=self.dtype)
-    (_, last_state), _ = nn.RNN(cell, return_carry=True)(x)
-    return self.leave(last_state)
+    # The name under which checkpoints have always had it.
+    layer = LstmLayer(self.width, self.dtype, name="OptimizedLSTMCell_0")
+    return self.leave(layer(x))

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 
 from jaxrobust.models import base
+from jaxrobust.moments import ops
 
 
 class Mlp(base.Model):
@@ -44,6 +45,6 @@ class Mlp(base.Model):
     x = x.reshape(x.shape[0], -1)
     rate = self.dropout if train else 0.0
     for layer, width in enumerate(self.hidden):
-      x = nn.relu(nn.Dense(width, dtype=self.dtype)(x))
+      x = ops.relu(nn.Dense(width, dtype=self.dtype)(x))
       x = base.dropout(x, rate, keys, layer)
     return self.leave(x)

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from jaxrobust.moments import State
 
 Norm = Literal["batch", "group"]
 
@@ -59,15 +61,16 @@ class BatchNorm(nn.BatchNorm):
   @nn.compact
   def __call__(
     self,
-    x: jax.Array,
+    x: Any,
     use_running_average: bool | None = None,
     *,
     mask: jax.Array | None = None,
-  ) -> jax.Array:
+  ) -> Any:
     """Normalises a batch.
 
     Args:
-      x: [N, ..., C]; the channel axis is `axis`, the example axis is the first.
+      x: [N, ..., C], an array or a `moments.State`; the channel axis is `axis`,
+        the example axis is the first.
       use_running_average: True to use the running averages (evaluation), False
         to use and record the batch's own statistics (training).
       mask: [N], nonzero for a real example and 0 for padding; None if all are
@@ -108,7 +111,9 @@ class BatchNorm(nn.BatchNorm):
     if dtype is None:
       dtype = jnp.result_type(x, scale, bias)
 
-    values = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    # The statistics of a random input are those of its mean path.
+    loc = x.loc if isinstance(x, State) else x
+    values = loc.astype(jnp.promote_types(x.dtype, jnp.float32))
     if use_running_average:
       mean, var = mean_average.value, var_average.value
       centred = values - spread(mean)
@@ -123,7 +128,8 @@ class BatchNorm(nn.BatchNorm):
         var_average.value += weight * (var - var_average.value)
     factor = lax.rsqrt(var + self.epsilon) * scale
     y = centred * spread(factor) + (spread(bias) if self.use_bias else 0)
-    return y.astype(dtype)
+    y = y.astype(dtype)
+    return x.times(spread(factor)).at(y) if isinstance(x, State) else y
 
   @nn.nowrap
   def _statistics(self, values, others, mask, mean_average, var_average):

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax
 
-from jaxrobust.models import base, pooling
+from jaxrobust.models import base
 from jaxrobust.models.norm import Norm, norm_layer
+from jaxrobust.moments import ops
 
 # The references' initialisation: it keeps the variance of gradients.
 _KERNEL = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -44,11 +45,11 @@ class BasicBlock(nn.Module):
         kernel_init=_KERNEL,
       )(y)
 
-    y = nn.relu(self.normalise(conv(x, 3, self.stride)))
+    y = ops.relu(self.normalise(conv(x, 3, self.stride)))
     y = self.normalise(conv(y, 3, 1))
     if self.stride != 1 or x.shape[-1] != self.filters:
       x = self.normalise(conv(x, 1, self.stride))
-    return nn.relu(x + y)
+    return ops.relu(x + y)
 
 
 class ResNet18(base.Model):
@@ -98,7 +99,7 @@ class ResNet18(base.Model):
       dtype=self.dtype,
       kernel_init=_KERNEL,
     )(x)
-    x = nn.relu(normalise(x))
+    x = ops.relu(normalise(x))
     for stage in range(4):
       for block in range(2):
         x = BasicBlock(
@@ -107,7 +108,7 @@ class ResNet18(base.Model):
           normalise=normalise,
           dtype=self.dtype,
         )(x)
-    x = pooling.global_avg_pool(x)
+    x = ops.global_avg_pool(x)
     if self.feature_dim:
       x = nn.Dense(self.feature_dim, dtype=self.dtype)(x)
     return self.leave(x)
@@ -157,11 +158,11 @@ class ResNet1d(base.Model):
     x = self.enter(inputs)
     for factor in (1, 2, 2):
       filters = factor * self.width
-      y = nn.relu(conv(x, filters, 8))
-      y = nn.relu(conv(y, filters, 5))
+      y = ops.relu(conv(x, filters, 8))
+      y = ops.relu(conv(y, filters, 5))
       y = conv(y, filters, 3)
       # Where the channels agree the reference still normalises the shortcut.
       same = x.shape[-1] == filters
       x = normalise(x) if same else conv(x, filters, 1)
-      x = nn.relu(x + y)
-    return self.leave(pooling.global_avg_pool(x))
+      x = ops.relu(x + y)
+    return self.leave(ops.global_avg_pool(x))

@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax
 
-from jaxrobust.models import base, pooling
+from jaxrobust.models import base
 from jaxrobust.models.norm import Norm, norm_layer
+from jaxrobust.moments import ops
 
 _KERNEL = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -49,13 +50,16 @@ class Vgg(base.Model):
     )
     x = self.enter(inputs)
     for factor, depth in zip((1, 2, 4, 8, 8), self.depths, strict=True):
-      for _ in range(depth):
+      for position in range(1, depth + 1):
         x = nn.Conv(
           factor * self.width, (3, 3), dtype=self.dtype, kernel_init=_KERNEL
         )(x)
-        x = nn.relu(normalise(x))
-      x = pooling.max_pool(x, (2, 2))
-    return self.leave(pooling.global_avg_pool(x))
+        x = normalise(x)
+        if position == depth:
+          # Before ReLU as after it, with a quarter of the activations.
+          x = ops.max_pool(x, (2, 2))
+        x = ops.relu(x)
+    return self.leave(ops.global_avg_pool(x))
 
 
 class Vgg11(Vgg):

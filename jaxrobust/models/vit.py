@@ -7,6 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxrobust.models import base
+from jaxrobust.moments import ops
+
+
+def _attention(query, key, value, mask=None, **kwargs):
+  """Scaled dot-product attention; the layer's other options are unused."""
+  del kwargs
+  return ops.attention(query, key, value, mask)
 
 
 class EncoderBlock(nn.Module):
@@ -25,12 +32,12 @@ class EncoderBlock(nn.Module):
     """Returns the new tokens [N, tokens, width]."""
     width = x.shape[-1]
     y = nn.LayerNorm(dtype=self.dtype)(x)
-    x += nn.MultiHeadDotProductAttention(
-      self.heads, dtype=self.dtype, force_fp32_for_softmax=True
+    x = x + nn.MultiHeadDotProductAttention(
+      self.heads, dtype=self.dtype, attention_fn=_attention
     )(y)
     y = nn.LayerNorm(dtype=self.dtype)(x)
     y = nn.Dense(4 * width, dtype=self.dtype)(y)
-    y = nn.Dense(width, dtype=self.dtype)(nn.gelu(y, approximate=False))
+    y = nn.Dense(width, dtype=self.dtype)(ops.gelu(y, approximate=False))
     return x + y
 
 
@@ -90,8 +97,8 @@ class VitTiny(base.Model):
     class_token = self.param("class_token", normal, (1, 1, self.width))
     positions = self.param("positions", normal, shape)
     class_tokens = jnp.broadcast_to(class_token, (x.shape[0], 1, self.width))
-    x = jnp.concatenate([class_tokens.astype(self.dtype), x], axis=1)
-    x += positions.astype(self.dtype)
+    x = ops.concatenate([class_tokens.astype(self.dtype), x], axis=1)
+    x = x + positions.astype(self.dtype)
 
     for _ in range(self.depth):
       x = EncoderBlock(self.heads, self.dtype)(x)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrobust.models import avg_pool, global_avg_pool, max_pool
+from jaxrobust.moments.ops import avg_pool, global_avg_pool, max_pool
 
 CASES = [
   ((2, 8, 6, 3), (2, 2)),
