@@ -25,7 +25,9 @@ import pytest
 from absl.testing import parameterized
 from jax.test_util import check_grads
 
-from jaxrobust import alpha_stable, data, methods, models
+from jaxrobust import alpha_stable, data, methods, models, moments
+from jaxrobust.methods.moment_objectives import MOMENT_OBJECTIVES
+from jaxrobust.moments import pairs
 
 # The packages whose public functions need rows, as far as they are there.
 PACKAGES = [
@@ -47,6 +49,7 @@ PACKAGES = [
 _MODULE = "a linen module, called through apply"
 _FILES = "reads or writes files"
 _HOST = "works on host values before or after the accelerator does"
+_PLACE = "says where noise enters a model; see tests/moments/intercept_test.py"
 HOST_SIDE = {
   "alpha_stable.AlphaStable": "a constructor; its methods have rows",
   **{
@@ -79,15 +82,23 @@ HOST_SIDE = {
   "data.prepare": _FILES,
   "data.standardised": _HOST,
   "data.stratified_folds": _HOST,
+  "evaluation.Attack": _HOST,
+  "evaluation.AttackSteps": "a record of functions",
   "evaluation.Perturbation": _HOST,
   "evaluation.Results": _FILES,
   "evaluation.Subject": _HOST,
   "evaluation.Task": "a constructor; its functions have rows of their own",
   "evaluation.accuracy_table": _HOST,
+  "evaluation.attack_cells": _HOST,
   "evaluation.expected_calibration_error": _HOST,
   "evaluation.grid": _HOST,
+  "evaluation.is_attack": _HOST,
+  "evaluation.make_attack_steps": "a builder; its results have tests of their "
+  "own",
   "evaluation.make_predict_step": "a builder; its result has tests of its own",
+  "evaluation.measure_network": _FILES,
   "evaluation.measure_weights": _FILES,
+  "evaluation.prediction_flops": _HOST,
   "evaluation.pruned_cells": _HOST,
   "evaluation.read_rows": _FILES,
   "evaluation.run": _FILES,
@@ -95,14 +106,28 @@ HOST_SIDE = {
   "evaluation.summarise_regression": _HOST,
   "evaluation.task_of": _HOST,
   "evaluation.wilson_interval": _HOST,
+  "moments.Injection": _PLACE,
+  "moments.inject": _PLACE,
+  "moments.intercepting": _PLACE,
+  "moments.register_module_rule": _HOST,
+  "moments.Rules": "a constructor of options",
+  "moments.State": "what the states share; moments.ops has rows",
+  **{
+    f"moments.{name}": "a constructor; moments.ops has rows"
+    for name in ("Joint", "Linear", "Moments", "Stable", "Tangents")
+  },
   "models.BatchNorm": _MODULE,
   "models.Model": _MODULE,
   "models.Normalize": _MODULE,
   "models.Outputs": "a tuple",
+  "models.Samples": "a tuple",
   "models.build": _HOST,
   "models.norm_layer": "makes linen modules",
   "models.options": _HOST,
   "models.quick_options": _HOST,
+  "moments.PropagationError": "an exception",
+  "moments.propagate": "a transformation, with tests of its own",
+  "moments.register_rule": "fills a table",
 }
 
 
@@ -174,9 +199,13 @@ def _part(table, name, options):
 
     return fed
   part = build(**options)
-  return lambda logits, features, labels: part(
-    models.Outputs(logits, features), {"labels": labels}, {}
-  )
+
+  def judged(logits, features, labels):
+    # Those of a stochastic forward take the features for variances.
+    law = moments.Moments(logits, features)
+    return part(models.Outputs(logits, features, law), {"labels": labels}, {})
+
+  return judged
 
 
 def _key_data(leaf):
@@ -199,7 +228,17 @@ _ALPHA, _SCALE, _RATE = _F([1.5, 0.8]), _F([0.2, 0.1]), _F([0.3, 0.1])
 _LAW = alpha_stable.AlphaStable(_ALPHA, _F([0.5, 0]), _SCALE, _F([0, 1]))
 _DRAWN = (_KEYS[:, 0], _INDEX, _STEP, _IMAGES)
 _SHAPE = {"shape": (3,)}
+_VARIANCES = 0.5 + np.abs(_LOGITS)
+_COVARIANCES = np.float32(1) + _VARIANCES[..., None] * np.eye(5, dtype="f")
+_TARGETS = np.eye(5, dtype=np.float32)[_LABELS]
 _POOLED = (_RNG.normal(size=(2, 1, 4, 4, 2)).astype(np.float32),)
+_RANDOM = moments.Moments(*_POOLED, 0.5 + np.abs(_POOLED[0]))
+_COVARIANCES_3 = np.broadcast_to(_COVARIANCES[:, :1], (2, 3, 5, 5))
+_HEADS = _RNG.normal(size=(2, 1, 3, 2, 2)).astype(np.float32)
+_LSTM = [
+  _RNG.normal(size=(2, *shape)).astype(np.float32)
+  for shape in ((5, 8), (2, 8), (8,))
+]
 _PARAMS = {
   "Conv_0": {"kernel": _POOLED[0], "bias": _F([[1, 0], [0, 1]])},
   "Dense_0": {"kernel": _LOGITS},
@@ -302,9 +341,29 @@ ROWS = (
     for name in ("share_below", "share_below_relative", "share_below_rms")
   ),
   Row("evaluation.weight_norm", (_PARAMS,), smooth=(0,)),
-  Row("models.max_pool", _POOLED, {"window": (2, 2)}, smooth=(0,)),
-  Row("models.avg_pool", _POOLED, {"window": (2, 3)}, smooth=(0,)),
-  Row("models.global_avg_pool", _POOLED, smooth=(0,)),
+  # The operations, on arrays, random values and directions of noise.
+  Row("moments.ops.avg_pool", _POOLED, {"window": (2, 3)}, smooth=(0,)),
+  Row("moments.ops.max_pool", (_RANDOM,), {"window": (2, 2)}, smooth=(0,)),
+  Row("moments.ops.global_avg_pool", (_RANDOM,), smooth=(0,)),
+  Row("moments.ops.relu", (_RANDOM,), smooth=(0,)),
+  Row("moments.ops.gelu", (_RANDOM,), smooth=(0,)),
+  Row("moments.ops.maximum", (_RANDOM, _POOLED[0]), smooth=(0, 1)),
+  Row("moments.ops.softmax", (moments.Stable(_LOGITS, _VARIANCES, 1.5),)),
+  Row(
+    "moments.ops.dense",
+    (moments.Joint(_LOGITS, _COVARIANCES_3), _COVARIANCES[:, 0], _LOGITS[:, 0]),
+    smooth=(0, 1, 2),
+  ),
+  Row(
+    "moments.ops.attention",
+    (*3 * [moments.Tangents(_HEADS, _HEADS[:, None] + 1)],),
+    smooth=(0, 1, 2),
+  ),
+  Row(
+    "moments.ops.lstm",
+    (moments.Moments(_LOGITS[:, None], _VARIANCES[:, None]), *_LSTM),
+    smooth=(0, 1, 2, 3),
+  ),
   Row(
     "models.toeplitz_conv",
     (*_POOLED, _RNG.normal(size=(2, 3, 3, 2, 2)).astype(np.float32)),
@@ -342,6 +401,58 @@ ROWS = (
     smooth=(0,),
   ),
   Row("methods.OBJECTIVES.mse", (_LOGITS, _LOGITS, _LOGITS + 1), smooth=(0, 2)),
+  *(
+    Row(f"methods.OBJECTIVES.{name}", (_LOGITS, _VARIANCES, _LABELS))
+    for name in MOMENT_OBJECTIVES
+  ),
+  *(
+    Row(f"moments.{name}", (_LOGITS, _VARIANCES, _TARGETS), smooth=(0, 1, 2))
+    for name in (
+      "cross_entropy_bohning",
+      "cross_entropy_delta",
+      "cross_entropy_exponential",
+      "expected_brier",
+      "expected_mse",
+      "gaussian_nll",
+      "rectified_mse",
+    )
+  ),
+  # Its gradient is the bound's at the best a, which 20 steps are at.
+  Row(
+    "moments.cross_entropy_tilted",
+    (_LOGITS, _COVARIANCES, _TARGETS),
+    {"iterations": 20},
+    smooth=(0, 1, 2),
+  ),
+  Row("moments.cross_entropy_lower", (_LOGITS, _TARGETS), smooth=(0, 1)),
+  Row(
+    "moments.cross_entropy_mean_field",
+    (_LOGITS, _VARIANCES, _LABELS),
+    smooth=(0, 1),
+  ),
+  Row(
+    "moments.pairwise",
+    (_LOGITS, _LABELS, _VARIANCES),
+    {"log_cdf": pairs.cauchy_log_cdf},
+    smooth=(0, 2),
+  ),
+  Row("moments.gaussian_log_cdf", (_F([-12, 1.5]),), smooth=(0,)),
+  Row("moments.cauchy_log_cdf", (_F([-12, 1.5]),), smooth=(0,)),
+  Row("moments.variance_difference_scale", (_VARIANCES, _LABELS), smooth=(0,)),
+  # Its gradient at the label is 0, where the square root has none.
+  Row("moments.covariance_difference_scale", (_COVARIANCES, _LABELS)),
+  Row(
+    "moments.independent_difference_scale",
+    (_VARIANCES, _LABELS),
+    {"alpha": 1.5},
+    smooth=(0,),
+  ),
+  Row(
+    "moments.jacobian_difference_scale",
+    (_COVARIANCES, _SCALE, _LABELS),
+    {"alpha": 1.5},
+    smooth=(1,),
+  ),
 )
 
 

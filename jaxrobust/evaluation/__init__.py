@@ -1,10 +1,24 @@
 """What a trained model is worth: the suite, its metrics and its rows."""
 
+from jaxrobust.evaluation.attack_rows import Attack as Attack
+from jaxrobust.evaluation.attack_rows import AttackSteps as AttackSteps
+from jaxrobust.evaluation.attack_rows import attack_cells as attack_cells
+from jaxrobust.evaluation.attack_rows import is_attack as is_attack
+from jaxrobust.evaluation.attack_rows import (
+  make_attack_steps as make_attack_steps,
+)
 from jaxrobust.evaluation.metrics import (
   expected_calibration_error as expected_calibration_error,
 )
 from jaxrobust.evaluation.metrics import summarise as summarise
 from jaxrobust.evaluation.metrics import wilson_interval as wilson_interval
+from jaxrobust.evaluation.network_rows import NETWORK as NETWORK
+from jaxrobust.evaluation.network_rows import (
+  measure_network as measure_network,
+)
+from jaxrobust.evaluation.network_rows import (
+  prediction_flops as prediction_flops,
+)
 from jaxrobust.evaluation.perturbations import Perturbation as Perturbation
 from jaxrobust.evaluation.perturbations import grid as grid
 from jaxrobust.evaluation.perturbations import judge as judge

@@ -2,6 +2,9 @@
 
 from jaxrobust.methods.context import Context as Context
 from jaxrobust.methods.forwards import FORWARDS as FORWARDS
+from jaxrobust.methods.inner_noise import NOISE as NOISE
+from jaxrobust.methods.inner_noise import network as network
+from jaxrobust.methods.inner_noise import path_norm as path_norm
 from jaxrobust.methods.inputs import INPUTS as INPUTS
 from jaxrobust.methods.method import PRESETS as PRESETS
 from jaxrobust.methods.method import Method as Method

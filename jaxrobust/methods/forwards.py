@@ -1,11 +1,14 @@
 """The forward slot: how the network is evaluated.
 
 A forward is a builder: `builder(**parameters)` returns a pure function of
-(model, variables, inputs, mask, train, keys) that gives the model's `Outputs`
-and the new batch statistics. `keys` [N] are the examples' own, for what is
-random in training; without them, as in evaluation, nothing is. The keyword
-parameters of the builders in `FORWARDS` are the fields of
-`config.method.forward`.
+(model, variables, inputs, mask, train, keys, progress) that gives the model's
+`Outputs` and the new batch statistics. `keys` [N] are the examples' own, for
+what is random in training; without them, as in evaluation, nothing is.
+`progress` is the share of the training that is done. A forward with parameters
+of its own, to be learned with the network's, has a method
+`parameters(model, variables, inputs)` that gives the first ones, under names
+that no module has. The keyword parameters of the builders in `FORWARDS` are the
+fields of `config.method.forward`.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,6 +18,7 @@ import flax.linen as nn
 import jax
 
 from jaxrobust import models
+from jaxrobust.methods import stochastic
 
 
 class ForwardFn(Protocol):
@@ -28,6 +32,7 @@ class ForwardFn(Protocol):
     mask: jax.Array,
     train: bool,
     keys: jax.Array | None = None,
+    progress: jax.Array | float = 1.0,
   ) -> tuple[models.Outputs, Any]:
     """The outputs for `inputs`, and the new batch statistics."""
     ...
@@ -52,11 +57,22 @@ def deterministic() -> ForwardFn:
     (2, 3)
   """
 
-  def forward(model, variables, inputs, mask, train, keys=None):
+  def forward(
+    model: nn.Module,
+    variables: Mapping[str, Any],
+    inputs: jax.Array,
+    mask: jax.Array,
+    train: bool,
+    keys: jax.Array | None = None,
+    progress: jax.Array | float = 1.0,
+  ) -> tuple[Any, Any]:
+    del progress
     if not train:
       outputs = model.apply(variables, inputs, train=False, mask=mask)
       return outputs, variables.get("batch_stats", {})
-    random = {"keys": keys} if getattr(model, "dropout", 0) else {}
+    random: dict[str, Any] = (
+      {"keys": keys} if getattr(model, "dropout", 0) else {}
+    )
     outputs, updated = model.apply(
       variables,
       inputs,
@@ -72,4 +88,6 @@ def deterministic() -> ForwardFn:
 
 FORWARDS: dict[str, Callable[..., ForwardFn]] = {
   "deterministic": deterministic,
+  "moments": stochastic.moments_forward,
+  "sampled": stochastic.sampled,
 }

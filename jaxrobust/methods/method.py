@@ -17,6 +17,7 @@ from ml_collections import config_dict
 
 from jaxrobust.methods import forwards, inputs, objectives
 from jaxrobust.methods.context import InputFn
+from jaxrobust.methods.moment_objectives import MOMENT_OBJECTIVES
 
 SLOTS: dict[str, Mapping[str, Callable[..., Any]]] = {
   "input": inputs.INPUTS,
@@ -32,6 +33,8 @@ PRESETS: dict[str, tuple[str, str, str]] = {
   "adversarial": ("adversarial", "deterministic", "cross_entropy"),
   "mixup": ("mixup", "deterministic", "cross_entropy"),
   "augmix": ("augmix", "deterministic", "cross_entropy"),
+  "stochastic": ("clean", "moments", "expected_mse"),
+  "monte_carlo": ("clean", "sampled", "cross_entropy"),
 }
 
 
@@ -109,7 +112,33 @@ def build(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> Method:
       parts[slot] = function(*positional, **given)
     except ValueError as error:
       raise ValueError(f"{field}: {error}") from error
+  _require_fitting(config)
+  if config.objective.name not in MOMENT_OBJECTIVES:
+    parts["objective"] = objectives.over_samples(parts["objective"])
   return Method(**parts)
+
+
+def _require_fitting(config: ml_collections.ConfigDict) -> None:
+  """Refuses an objective that cannot use what the forward knows."""
+  forward: Any = config.forward
+  name = config.objective.name
+  field = f"config.method.objective.name={name!r}"
+  if forward.name == "deterministic" and name in MOMENT_OBJECTIVES:
+    raise ValueError(
+      f"{field}: needs config.method.forward.name='moments' or 'sampled', got "
+      "'deterministic'"
+    )
+  if forward.name == "moments" and name not in MOMENT_OBJECTIVES:
+    raise ValueError(
+      f"{field}: must be one of {sorted(MOMENT_OBJECTIVES)} with "
+      "config.method.forward.name='moments', or the noise would not count"
+    )
+  heavy = forward.alpha is not None and forward.alpha < 2
+  if heavy and name in MOMENT_OBJECTIVES and name != "pairwise":
+    raise ValueError(
+      f"{field}: must be 'pairwise' with config.method.forward.alpha="
+      f"{forward.alpha}: for a tail index below 2 there is no variance"
+    )
 
 
 def check_name(config: ml_collections.ConfigDict) -> None:
@@ -192,7 +221,7 @@ def chosen(
 
 def _plain_type(hint: Any) -> type:
   """The type of a config field, also of `float | None` and the like."""
-  if isinstance(hint, types.UnionType):
+  if typing.get_origin(hint) in (types.UnionType, typing.Union):
     (hint,) = [a for a in typing.get_args(hint) if a is not type(None)]
   if typing.get_origin(hint) is typing.Literal:
     return type(typing.get_args(hint)[0])

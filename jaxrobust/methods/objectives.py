@@ -15,6 +15,7 @@ import jax
 import optax
 
 from jaxrobust import models
+from jaxrobust.methods import moment_objectives
 
 ObjectiveFn = Callable[
   [models.Outputs, Mapping[str, jax.Array], Any], tuple[jax.Array, Any]
@@ -91,9 +92,46 @@ def mse() -> ObjectiveFn:
   return objective
 
 
+def over_samples(objective: ObjectiveFn) -> ObjectiveFn:
+  """The same objective, averaged over the samples of a forward that draws some.
+
+  Args:
+    objective: Of the logits.
+
+  Returns:
+    An objective that takes `models.Samples` as `outputs.distribution`, too.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> samples = models.Samples(jnp.asarray([[[1.0]], [[3.0]]]))
+    >>> zeros = jnp.zeros((1, 1))
+    >>> outputs = models.Outputs(zeros + 2, zeros, samples)
+    >>> values, _ = over_samples(mse())(outputs, {"labels": zeros}, {})
+    >>> float(values[0])  # (1 + 9) / 2
+    5.0
+  """
+
+  def averaged(outputs, batch, method_state):
+    if not isinstance(outputs.distribution, models.Samples):
+      return objective(outputs, batch, method_state)
+
+    def one(logits):
+      own = outputs._replace(logits=logits, distribution=None)
+      return objective(own, batch, method_state)
+
+    values, states = jax.vmap(one)(outputs.distribution.logits)
+    return values.mean(0), jax.tree.map(lambda x: x[0], states)
+
+  return averaged
+
+
 OBJECTIVES: dict[str, Callable[..., ObjectiveFn]] = {
   "cross_entropy": cross_entropy,
   "mse": mse,
+  **{
+    name: getattr(moment_objectives, name)
+    for name in moment_objectives.MOMENT_OBJECTIVES
+  },
 }
 
 # Those whose labels are real-valued targets; all others take classes.

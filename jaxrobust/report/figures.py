@@ -29,8 +29,9 @@ def accuracy_against_strength(
 
   Args:
     rows: As `evaluation.read_rows` gives them, of one or more runs; the clean
-      rows are the points at strength 0.
-    perturbation: Which test noise.
+      rows are the points at strength 0, but not of an attack, which is judged
+      on fewer examples.
+    perturbation: Which test noise, or attack.
 
   Returns:
     The figure: a line per method with its 95 % Wilson band.
@@ -42,11 +43,17 @@ def accuracy_against_strength(
   import matplotlib.figure
 
   # The rows of the weights belong to no judged cell and have no accuracy.
-  rows = [row for row in rows if row["perturbation"] != evaluation.WEIGHTS]
+  # The same goes for those of the network itself.
+  uncounted = (evaluation.WEIGHTS, evaluation.NETWORK)
+  rows = [row for row in rows if row["perturbation"] not in uncounted]
   # A clean row is a point of every line and no noise of its own.
   known = sorted({row["perturbation"] for row in rows} - {"clean"})
   if perturbation not in known:
     raise ValueError(f"perturbation {perturbation!r}: must be one of {known}")
+  attacked = evaluation.is_attack(perturbation)
+  rows = [
+    row for row in rows if evaluation.is_attack(row["perturbation"]) == attacked
+  ]
   runs.require_one(rows, ("dataset", "split", "n_examples"), "all runs")
   for method in {row["method"] for row in rows}:
     of_method = [row for row in rows if row["method"] == method]
@@ -104,6 +111,8 @@ def _strength_label(perturbation: str) -> str:
     return "share of the kernel weights pruned"
   if perturbation == "gaussian":
     return "standard deviation of Gaussian test noise"
+  if evaluation.is_attack(perturbation):
+    return f"radius of {perturbation}, in units of the input"
   alpha = re.match(r"(alpha_stable|burst)\(alpha=([^,)]+)", perturbation)
   if alpha is None:
     return f"strength of {perturbation}"

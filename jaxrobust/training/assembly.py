@@ -88,12 +88,14 @@ def assemble(
   optimizer = state_lib.make_optimizer(
     config, schedule, eps_root=1e-16 if differentiable else 0.0
   )
+  method = methods.build(config.method, tuple(config.data.shape))
   state = state_lib.create_state(
     model,
     optimizer,
     tuple(config.data.shape),
     config.seed,
     with_ema=config.train.ema_decay > 0,
+    forward=method.forward,
   )
   resident = {}
   if config.data.device_resident:
@@ -101,7 +103,7 @@ def assemble(
   return Assembly(
     config=config,
     model=model,
-    method=methods.build(config.method, tuple(config.data.shape)),
+    method=method,
     optimizer=optimizer,
     schedule=schedule,
     state=state,

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import typing
 from typing import Any
 
 import flax.linen as nn
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from jaxrobust import data, evaluation, methods, models
+from jaxrobust import attacks, data, evaluation, methods, models
 from jaxrobust.alpha_stable.bursts import require_bursts
 from jaxrobust.training.config import ConfigError, model_arguments
 
@@ -82,6 +83,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
     "eval.burst_alphas",
     "eval.burst_rates",
     "eval.pruned_shares",
+    "eval.attack_eps",
   ):
     _numbers_in(config, field)
   boundaries = tuple(config.schedule.boundaries)
@@ -104,10 +106,12 @@ def validate(config: ml_collections.ConfigDict) -> None:
   if config.eval.sparsity:
     _validate_kernels(config, model)
   try:
-    methods.build(config.method, tuple(config.data.shape))
+    method = methods.build(config.method, tuple(config.data.shape))
     methods.check_name(config.method)
   except ValueError as error:
     raise ConfigError(str(error)) from error
+  if hasattr(method.forward, "parameters"):
+    _validate_forward(config, model, method)
 
 
 def _validate_data(config: ml_collections.ConfigDict) -> None:
@@ -261,6 +265,54 @@ def _validate_eval(config: ml_collections.ConfigDict) -> None:
   _check(
     all(0 < s < 1 for s in shares), "eval.pruned_shares", shares, "in (0, 1)"
   )
+  _validate_attacks(config)
+
+
+def _validate_attacks(config: ml_collections.ConfigDict) -> None:
+  for field in ("steps", "restarts", "examples"):
+    _at_least(config, f"eval.attack_{field}", 1)
+  norm = config.eval.attack_norm
+  _one_of(config, "eval.attack_norm", typing.get_args(attacks.Norm))
+  radii = tuple(config.eval.attack_eps)
+  is_pixel = len(config.data.shape) == 3 and norm == "linf"
+  most = 1 if is_pixel else math.inf
+  _check(
+    all(0 < eps <= most and eps < math.inf for eps in radii),
+    "eval.attack_eps",
+    radii,
+    "in (0, 1], in units of the input" if is_pixel else "positive",
+  )
+  _check(
+    not radii or config.data.targets == 0,
+    "eval.attack_eps",
+    radii,
+    f"() with config.data.targets={config.data.targets}: attacks are on "
+    "classes",
+  )
+
+
+def _validate_forward(
+  config: ml_collections.ConfigDict, model: nn.Module, method: methods.Method
+) -> None:
+  """Noise inside: whether this network can be evaluated with it."""
+
+  def evaluated():
+    inputs = jnp.zeros((2, *config.data.shape))
+    variables = dict(model.init(jax.random.key(0), inputs))
+    forward: Any = method.forward
+    own = forward.parameters(model, variables, inputs)
+    variables["params"] = {**variables["params"], **own}
+    keys = jax.random.split(jax.random.key(0), 2)
+    return forward(model, variables, inputs, jnp.ones(2), True, keys)
+
+  try:
+    jax.eval_shape(evaluated)
+  except (NotImplementedError, TypeError, ValueError) as error:
+    reason = str(error).strip().partition("\n")[0]
+    raise ConfigError(
+      f"config.method.forward with config.model.name={config.model.name!r}: "
+      f"{reason}"
+    ) from error
 
 
 def _validate_kernels(

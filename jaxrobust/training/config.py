@@ -72,6 +72,7 @@ def default_config() -> ml_collections.ConfigDict:
   config.optimizer.weight_decay = 0.0  # sgd, adam: coupled; adamw: decoupled
   config.optimizer.l1 = 0.0  # l1 * sign(w) is added to the gradient
   config.optimizer.decay_on = "all"  # all, kernels; for both decays
+  config.optimizer.noise_rate = 1.0  # of a learned sigma, times the rate
   config.optimizer.clip_norm = 0.0  # global gradient norm; 0 for none
 
   config.schedule = ml_collections.ConfigDict()
@@ -104,8 +105,14 @@ def default_config() -> ml_collections.ConfigDict:
   config.eval.burst_rates = ()  # flip rates inside bursts; series only
   config.eval.burst_share = 0.2  # of the time steps
   config.eval.burst_length = 8.0  # mean, in time steps
+  config.eval.network = False  # rows of a prediction's cost, the path norm
   config.eval.sparsity = False  # rows of the weights and of pruning them
   config.eval.pruned_shares = (0.2, 0.4, 0.6, 0.8, 0.9, 0.95)
+  config.eval.attack_eps = ()  # radii of FGSM and PGD, in input units
+  config.eval.attack_norm = "linf"  # linf, l2
+  config.eval.attack_steps = 40  # of PGD
+  config.eval.attack_restarts = 1  # of PGD, at random points
+  config.eval.attack_examples = 1000  # the first ones of the split
   return config.lock()
 
 
@@ -156,6 +163,10 @@ def variant(
   config.eval.burst_alphas = config.eval.burst_alphas[:1]
   config.eval.burst_rates = config.eval.burst_rates[:1]
   config.eval.pruned_shares = config.eval.pruned_shares[:2]
+  config.eval.attack_eps = config.eval.attack_eps[:1]
+  config.eval.attack_steps = min(config.eval.attack_steps, 5)
+  config.eval.attack_restarts = min(config.eval.attack_restarts, 1)
+  config.eval.attack_examples = min(config.eval.attack_examples, 64)
   if config.schedule.name == "multistep":
     config.schedule.name = "constant"
   return config

@@ -3,7 +3,7 @@
 import copy
 import functools
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -15,6 +15,7 @@ from jaxrobust import data, evaluation, methods, models
 from jaxrobust.evaluation import Perturbation
 from jaxrobust.training import parallel
 from jaxrobust.training import state as state_lib
+from jaxrobust.training.attacking import AttackJudge
 from jaxrobust.training.checkpoints import Checkpoints
 from jaxrobust.training.checks import validate
 from jaxrobust.training.config import (
@@ -26,7 +27,7 @@ from jaxrobust.training.logging import Progress
 
 
 class Judge:
-  """Judges parameters on one split under any test noise, compiled once.
+  """Judges parameters on one split under any cell, compiled once.
 
   Args:
     config: A run's config.
@@ -34,7 +35,8 @@ class Judge:
     method: Its forward is how the model is evaluated.
     dataset: The split.
     launcher: The devices.
-    tag: The purpose of the noise: `data.Tag.VALIDATION` or `.TEST`.
+    tag: The purpose of the noise: `data.Tag.VALIDATION` or `.TEST`; attacks
+      have a tag of their own.
   """
 
   def __init__(
@@ -48,15 +50,20 @@ class Judge:
   ):
     count = len(launcher.devices)
     self._dataset = dataset
+    self._model, self._forward = model, method.forward
     self._batch_size = -(-config.eval.batch_size // count) * count
     self._launcher = launcher
     self._key = launcher.replicate(jax.random.key(config.seed))
     self._tag = launcher.replicate(np.int32(tag))
+    is_image = len(config.data.shape) == 3
+    self._attack = AttackJudge(
+      model, method.forward, is_image, launcher, config.eval.batch_size
+    )
     self._predict = launcher.map(
       evaluation.make_predict_step(
         model,
         method.forward,
-        is_image=len(config.data.shape) == 3,
+        is_image=is_image,
         judge=evaluation.task_of(config.data.targets).judge,
       ),
       sharded_in=(False, True, False, False, False),
@@ -70,6 +77,22 @@ class Judge:
     other._key = self.place(jax.random.key(seed))
     return other
 
+  def measure_network(
+    self,
+    subject: evaluation.Subject,
+    variables: Mapping[str, Any],
+    results: evaluation.Results,
+  ) -> None:
+    """Appends the rows of the network itself, unless they are there."""
+    evaluation.measure_network(
+      subject,
+      self._model,
+      self._forward,
+      variables,
+      self._dataset.shape,
+      results,
+    )
+
   def place(self, tree: Any) -> Any:
     """Puts a whole copy, as of the variables, on every device."""
     return self._launcher.replicate(tree)
@@ -78,6 +101,8 @@ class Judge:
     self, variables: Mapping[str, Any], cell: Perturbation
   ) -> dict[str, np.ndarray]:
     """The numbers of each example that the task's `judge` gives, [N] each."""
+    if isinstance(cell, evaluation.Attack):
+      return self._attack(variables, cell, self._dataset, self._key)
     noise = self._launcher.replicate(cell.noise)
     loader = data.Loader(
       self._dataset, self._batch_size, shuffle=False, epochs=1
@@ -109,6 +134,7 @@ def evaluate(
   data_dir: str | None = None,
   path: str | None = None,
   sparsity: bool | None = None,
+  attack_eps: Sequence[float] | None = None,
 ) -> list[dict[str, Any]]:
   """Judges a run's checkpoint and appends the rows to its `results.csv`.
 
@@ -123,6 +149,8 @@ def evaluate(
       `config.data.path`.
     sparsity: Whether to write the rows of the weights and of pruning them; by
       default `config.eval.sparsity`.
+    attack_eps: The radii of FGSM and PGD, in units of the input; by default
+      `config.eval.attack_eps`.
 
   Returns:
     The rows of this checkpoint and split, old and new.
@@ -139,6 +167,8 @@ def evaluate(
   config.data.path = path or config.data.path
   if sparsity is not None:
     config.eval.sparsity = sparsity
+  if attack_eps is not None:
+    config.eval.attack_eps = tuple(attack_eps)
   validate(config)
   config.data.test_split = split or config.data.test_split
   dataset = data.load(config.data, config.data.test_split)
@@ -243,7 +273,10 @@ def judge_state(
   """
   whole = state.variables()
   if config.eval.sparsity:
-    evaluation.measure_weights(subject, whole["params"], results)
+    weights = methods.network(whole)["params"]
+    evaluation.measure_weights(subject, weights, results)
+  if config.eval.network:
+    judge.measure_network(subject, whole, results)
   variables = judge.place(whole)
 
   def judge_cell(cell: Perturbation) -> dict[str, np.ndarray]:
@@ -260,9 +293,16 @@ _prune = jax.jit(evaluation.prune)
 
 
 def grid(config: ml_collections.ConfigDict) -> list[Perturbation]:
-  """Everything that a run is judged under: noises and, if asked, pruning."""
+  """All that a run is judged under: noises; if asked, pruning and attacks."""
   pruned = config.eval.pruned_shares if config.eval.sparsity else ()
-  return noise_grid(config) + evaluation.pruned_cells(pruned)
+  attacked = evaluation.attack_cells(
+    config.eval.attack_eps,
+    steps=config.eval.attack_steps,
+    restarts=config.eval.attack_restarts,
+    examples=config.eval.attack_examples,
+    norm=config.eval.attack_norm,
+  )
+  return [*noise_grid(config), *evaluation.pruned_cells(pruned), *attacked]
 
 
 def noise_grid(config: ml_collections.ConfigDict) -> list[Perturbation]:
@@ -291,6 +331,7 @@ def abstract_state(
     tuple(config.data.shape),
     config.seed,
     config.train.ema_decay > 0,
+    methods.build(config.method, tuple(config.data.shape)).forward,
   )
   return jax.eval_shape(create)
 

@@ -1,6 +1,7 @@
 """What a run carries from step to step, and the optimiser that moves it."""
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import ml_collections
 import optax
 from flax import struct
 
-from jaxrobust import data
+from jaxrobust import data, methods
 
 
 class State(struct.PyTreeNode):
@@ -94,33 +95,35 @@ def make_optimizer(
     gradient, l1 sign(w), is added to the gradient for all three.
   """
   c = config.optimizer
-  mask = _kernels if c.decay_on == "kernels" else None
+  mask = _kernels if c.decay_on == "kernels" else _weights
   parts = []
   if c.clip_norm:
     parts.append(optax.clip_by_global_norm(c.clip_norm))
   if c.l1:
     parts.append(_add_signs(c.l1, mask))
+  if c.weight_decay and c.name != "adamw":
+    parts.append(optax.add_decayed_weights(c.weight_decay, mask))
   if c.name == "adamw":
     parts.append(
       optax.adamw(
         schedule, eps_root=eps_root, weight_decay=c.weight_decay, mask=mask
       )
     )
-    return optax.chain(*parts)
-  if c.weight_decay:
-    parts.append(optax.add_decayed_weights(c.weight_decay, mask))
-  if c.name == "adam":
+  elif c.name == "adam":
     parts.append(optax.adam(schedule, eps_root=eps_root))
   else:
     momentum = c.momentum or None
     parts.append(
       optax.sgd(schedule, momentum, nesterov=c.nesterov and bool(momentum))
     )
+  if c.noise_rate != 1:
+    # All three are linear in the learning rate.
+    parts.append(optax.masked(optax.scale(c.noise_rate), _noise))
   return optax.chain(*parts)
 
 
 def _add_signs(
-  strength: float, mask: Callable[[Any], Any] | None
+  strength: float, mask: Callable[[Any], Any]
 ) -> optax.GradientTransformation:
   """Adds the gradient of strength * sum |w| over the masked parameters."""
 
@@ -129,13 +132,27 @@ def _add_signs(
       lambda update, w: update + strength * jnp.sign(w), updates, params
     )
 
-  transformation = optax.stateless(add)
-  return optax.masked(transformation, mask) if mask else transformation
+  return optax.masked(optax.stateless(add), mask)
+
+
+def _noise(params: Any) -> Any:
+  """True for the strength of the noise inside, False for the network."""
+  return {
+    name: jax.tree.map(lambda _, own=name: own == methods.NOISE, part)
+    for name, part in params.items()
+  }
+
+
+def _weights(params: Any) -> Any:
+  """True for the network, False for the strength of the noise inside."""
+  return jax.tree.map(operator.not_, _noise(params))
 
 
 def _kernels(params: Any) -> Any:
   """True for kernels, False for biases and the parameters of norms."""
-  return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+  return jax.tree.map(
+    lambda leaf, weight: weight and leaf.ndim > 1, params, _weights(params)
+  )
 
 
 def initial_state(
@@ -144,6 +161,7 @@ def initial_state(
   shape: tuple[int, ...],
   seed: int,
   with_ema: bool,
+  forward: Any = None,
 ) -> State:
   """The state before the first step, as a pure function.
 
@@ -153,15 +171,18 @@ def initial_state(
     shape: The shape of one example.
     seed: The run's one seed.
     with_ema: Whether to keep a moving average of what is evaluated with.
+    forward: The method's; its own parameters, if it has any, become part of
+      the state's.
 
   Returns:
     The state.
   """
   key = jax.random.key(seed)
-  variables = model.init(
-    jax.random.fold_in(key, data.Tag.INIT), jnp.zeros((1, *shape))
-  )
+  inputs = jnp.zeros((1, *shape))
+  variables = model.init(jax.random.fold_in(key, data.Tag.INIT), inputs)
   params = variables["params"]
+  if hasattr(forward, "parameters"):
+    params = {**params, **forward.parameters(model, variables, inputs)}
   batch_stats = variables.get("batch_stats", {})
   ema = {"params": params, "batch_stats": batch_stats} if with_ema else {}
   return State(
@@ -181,10 +202,11 @@ def create_state(
   shape: tuple[int, ...],
   seed: int,
   with_ema: bool,
+  forward: Any = None,
 ) -> State:
   """Computes `initial_state`, under one jit."""
   create = functools.partial(
-    initial_state, model, optimizer, shape, seed, with_ema
+    initial_state, model, optimizer, shape, seed, with_ema, forward
   )
   # It runs once, and its many small draws compile slowly: unoptimised, the
   # initialisation of ResNet-18 is ready in an eighth of the time.

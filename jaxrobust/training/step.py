@@ -88,32 +88,41 @@ def make_train_step(
       variables = {"params": params, "batch_stats": batch_stats}
       keys = data.Draw(state.key, rows["index"], state.step)(data.Tag.FORWARD)
       outputs, batch_stats = method.forward(
-        model, variables, rows["inputs"], rows["mask"], True, keys
+        model, variables, rows["inputs"], rows["mask"], True, keys, progress
       )
       values, method_state = method.objective(outputs, rows, method_state)
       scores = task.score(outputs.logits, rows["labels"])
       loss = _masked_sum(values, rows["mask"]) / count
-      score = _masked_sum(scores, rows["mask"]) / count
-      return loss, (score, batch_stats, method_state)
+      shown = {task.headline: scores, **outputs.metrics}
+      shown = {
+        name: _masked_sum(values, rows["mask"]) / count
+        for name, values in shown.items()
+      }
+      return loss, (shown, batch_stats, method_state)
 
-    def accumulate(carry, rows):
-      sums, batch_stats, method_state = carry
-      (loss, (score, batch_stats, method_state)), gradient = jax.value_and_grad(
+    def differentiate(carry, rows):
+      batch_stats, method_state = carry
+      (loss, (shown, batch_stats, method_state)), gradient = jax.value_and_grad(
         share_of_loss, has_aux=True
       )(state.params, batch_stats, method_state, rows)
-      sums = jax.tree.map(jnp.add, sums, (gradient, loss, score))
-      return (sums, batch_stats, method_state), None
+      return (gradient, loss, shown), (batch_stats, method_state)
 
-    zeros = jax.tree.map(jnp.zeros_like, state.params), 0.0, 0.0
-    carry = (zeros, state.batch_stats, state.method_state)
+    def accumulate(carry, rows):
+      sums, rest = carry
+      parts, rest = differentiate(rest, rows)
+      return (jax.tree.map(jnp.add, sums, parts), rest), None
+
+    rest = (state.batch_stats, state.method_state)
     if micro_batches == 1:
-      carry, _ = accumulate(carry, batch)
+      sums, rest = differentiate(rest, batch)
     else:
-      carry, _ = jax.lax.scan(
-        accumulate, carry, jax.tree.map(_split(micro_batches), batch)
-      )
-    sums, batch_stats, method_state = carry
-    gradient, loss, score = jax.lax.psum(sums, axis_name)
+      split = jax.tree.map(_split(micro_batches), batch)
+      one = jax.tree.map(lambda x: x[0], split)
+      parts, _ = jax.eval_shape(differentiate, rest, one)
+      zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), parts)
+      (sums, rest), _ = jax.lax.scan(accumulate, (zeros, rest), split)
+    batch_stats, method_state = rest
+    gradient, loss, shown = jax.lax.psum(sums, axis_name)
 
     updates, opt_state = optimizer.update(
       gradient, state.opt_state, state.params
@@ -121,7 +130,7 @@ def make_train_step(
     params = optax.apply_updates(state.params, updates)
     metrics = {
       "loss": loss,
-      task.headline: score,
+      **shown,
       "gradient_norm": optax.tree.norm(gradient),
       "parameter_norm": optax.tree.norm(params),
       "learning_rate": jnp.asarray(schedule(state.step), jnp.float32),
