@@ -12,8 +12,12 @@ Hardware: 2 CPU cores, where it takes half an hour.
 Variants, behind a colon (`cifar_stochastic.py:resnet18`):
 
   resnet18     ResNet-18, 100 epochs, SGD; for a GPU or a TPU
+  moment       exact moments of ReLU and max pooling, the tilted bound of the
+               expected cross-entropy; decides by the mean under the noise
   learned      sigma learned, with 10 times the learning rate
-  monte_carlo  the same noise, drawn once a step; cross-entropy
+  per_channel  the same, one sigma per channel
+  monte_carlo  the same noise, drawn; cross-entropy. Once a step, or k times
+               with --config.method.forward.samples=k
   adversarial  PGD-7 training at eps 8/255 in its place
   gaussian     Gaussian noise of std 0.1 on the input in its place
   quick        digits in the shape of CIFAR-10, in seconds, without a download
@@ -55,9 +59,14 @@ def get_config(variant: str | None = None):
     config.optimizer.weight_decay = 5e-4
     config.schedule.warmup_epochs = 1.0
     config.train.epochs = 100
-  elif variant == "learned":
-    config.method.name = "stochastic_learned"
+  elif variant == "moment":
+    config.method.name = "stochastic_moment"
+    config.method.forward.relu = "moment"
+    config.method.objective.name = "cross_entropy_tilted"
+  elif variant in ("learned", "per_channel"):
+    config.method.name = f"stochastic_{variant}"
     config.method.forward.learn = True
+    config.method.forward.per_channel = variant == "per_channel"
     config.optimizer.noise_rate = 10.0
   elif variant == "monte_carlo":
     config.method = methods.preset("monte_carlo")

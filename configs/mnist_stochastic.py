@@ -18,7 +18,8 @@ Variants, behind a colon (`mnist_stochastic.py:moment`):
                expected cross-entropy; decides by the mean under the noise
   learned      sigma learned, with 10 times the learning rate
   per_channel  the same, one sigma per channel
-  monte_carlo  the same noise, drawn once a step; cross-entropy
+  monte_carlo  the same noise, drawn; cross-entropy. Once a step, or k times
+               with --config.method.forward.samples=k
   adversarial  PGD-7 training at eps 0.1 in its place
   gaussian     Gaussian noise of std 0.3 on the input in its place
   cauchy       Cauchy noise of scale 0.1 on the first layer, to first order

@@ -68,9 +68,9 @@ def _mnist_cells():
   config.method.input.eps = 0.1
   config.method.input.steps = 7
   yield _cell("mnist/baseline", config)
-  yield _cell("mnist/baseline", _sampled(base, "cross_entropy", 1, "off"))
-  yield _cell("mnist/baseline", _sampled(base, "expected_mse", 1, "off"))
-  yield _cell("mnist/predict", _sampled(base, "cross_entropy", 1, "mean"))
+  yield _cell("mnist/baseline", _sampled(base, "cross_entropy", "off"))
+  yield _cell("mnist/baseline", _sampled(base, "expected_mse", "off"))
+  yield _cell("mnist/predict", _sampled(base, "cross_entropy", "mean"))
   yield from _learned(base)
   yield _cell("mnist/sigma", _stochastic(base, 2.0, "laplace"))
   config = _stochastic(base, SIGMA, "laplace")
@@ -139,6 +139,13 @@ def _cifar10_cells():
     config.model.name = "resnet18"
     reason = "about 15 CPU hours a seed: for a GPU"
     yield _cell("cifar10/resnet18", config, reason)
+  config = config.copy_and_resolve_references()
+  config.method = methods.preset("adversarial")
+  config.method.name = "pgd_training(eps=8/255)"
+  config.method.input.eps = 8 / 255
+  config.method.input.steps = 7
+  reason = "about 60 CPU hours a seed: for a GPU"
+  yield _cell("cifar10/resnet18", config, reason)
 
 
 def _base(name, side, channels):
@@ -184,15 +191,16 @@ def _stochastic(base, sigma, relu):
   return config
 
 
-def _sampled(base, objective, samples, predict):
-  """Drawn noise; deciding by a mean takes 4 draws at test time."""
+def _sampled(base, objective, predict):
+  """One draw a step; deciding by a mean takes 4 draws at test time."""
   name = f"drawn noise, {objective}, sigma={SIGMA}"
-  if predict == "mean":
-    samples, name = 4, f"{name}, mean of 4"
   config = _named(base, "monte_carlo", name)
   config.method.forward.sigma = SIGMA
-  config.method.forward.samples = samples
+  config.method.forward.samples = 1
   config.method.forward.predict = predict
+  if predict == "mean":
+    config.method.name = f"{name}, mean of 4"
+    config.method.forward.predict_samples = 4
   config.method.objective.name = objective
   return config
 

@@ -13,7 +13,8 @@ from jaxrobust import moments
 from jaxrobust.methods.schedule import FactorFn, strength_schedule
 
 # Where a learned strength lives among the network's parameters.
-NOISE = "noise"
+# No attribute of a module has a hyphen, so no module of a model is so named.
+NOISE = "noise-inside"
 _LOG_SIGMA = "log_sigma"
 
 
@@ -144,6 +145,37 @@ def root_mean_square(values: jax.Array) -> jax.Array:
   axes = tuple(range(1, values.ndim))
   square = jnp.square(values.astype(jnp.float32))
   return jnp.sqrt(square.mean(axes, keepdims=True) + 1e-12)
+
+
+def carries_states(
+  model: nn.Module,
+  variables: Mapping[str, Any],
+  shape: tuple[int, ...],
+  place: moments.Place = "first",
+) -> bool:
+  """Whether a model is written so that `moments` go through it.
+
+  Args:
+    model: The model.
+    variables: Its variables.
+    shape: The shape of one example.
+    place: As of `moments.Injection`.
+
+  Returns:
+    False for a model that calls functions of arrays on random values.
+
+  Example:
+    >>> from jaxrobust import models
+    >>> model = models.build("mlp", num_classes=2, hidden=(3,))
+    >>> variables = model.init(jax.random.key(0), jnp.ones((1, 4)))
+    >>> carries_states(model, variables, (4,))
+    True
+  """
+  try:
+    jax.eval_shape(lambda: path_norm(model, variables, shape, place))
+  except (NotImplementedError, TypeError, ValueError):
+    return False
+  return True
 
 
 def path_norm(

@@ -134,6 +134,18 @@ def _require_fitting(config: ml_collections.ConfigDict) -> None:
       "config.method.forward.name='moments', or the noise would not count"
     )
   heavy = forward.alpha is not None and forward.alpha < 2
+  if forward.name == "sampled" and name in MOMENT_OBJECTIVES:
+    if heavy:
+      raise ValueError(
+        f"{field}: must be none of {sorted(MOMENT_OBJECTIVES)} with "
+        f"config.method.forward.name='sampled' and alpha={forward.alpha}: "
+        "samples of a tail index below 2 have no moments"
+      )
+    if (forward.samples or 1) < 2 and name != "expected_mse":
+      raise ValueError(
+        f"{field}: needs config.method.forward.samples of at least 2, got "
+        f"{forward.samples or 1}: one sample has no variance"
+      )
   if heavy and name in MOMENT_OBJECTIVES and name != "pairwise":
     raise ValueError(
       f"{field}: must be 'pairwise' with config.method.forward.alpha="

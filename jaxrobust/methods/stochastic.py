@@ -57,18 +57,25 @@ class Stochastic:
       outputs: Any = model.apply(own, inputs, train=False, mask=mask)
       return outputs, batch_stats
 
+    random = {"keys": keys} if getattr(model, "dropout", 0) else {}
+
     def apply(noise):
       """Runs the model once, with what `noise` puts in at the place."""
       with moments.intercepting(moments.Injection(noise, self.noise.place)):
         if not train:
           return model.apply(own, inputs, train=False, mask=mask), batch_stats
         outputs, updated = model.apply(
-          own, inputs, train=True, mask=mask, mutable=["batch_stats"]
+          own,
+          inputs,
+          train=True,
+          mask=mask,
+          mutable=["batch_stats"],
+          **random,
         )
         return outputs, updated.get("batch_stats", {})
 
     outputs, batch_stats, seen = self._run(
-      apply, self.noise, sigma, keys, len(inputs)
+      apply, self.noise, sigma, keys, len(inputs), train
     )
     if not train:
       return outputs, batch_stats
@@ -76,14 +83,11 @@ class Stochastic:
     metrics = {
       "sigma": sigma.mean() * count,
       "sigma_eff": seen["sigma_eff"],
-      "path_norm": count
-      * inner_noise.path_norm(
-        model,
-        jax.lax.stop_gradient(variables),
-        inputs.shape[1:],
-        self.noise.place,
-      ),
     }
+    what = (model, variables, inputs.shape[1:], self.noise.place)
+    # Drawn noise goes through any model, states only through those of ops.
+    if inner_noise.carries_states(*what):
+      metrics["path_norm"] = count * inner_noise.path_norm(*what)
     metrics = jax.lax.stop_gradient(metrics)
     return outputs._replace(metrics=metrics), batch_stats
 
@@ -101,7 +105,7 @@ def moments_forward(
   relu: moments.Relu | None = None,
   pool: moments.Pool | None = None,
   covariance: Covariance = "diagonal",
-  probes: int = 4,
+  probes: int | None = None,
   alpha: float = 2.0,
   predict: Predict | None = None,
 ) -> Stochastic:
@@ -127,18 +131,20 @@ def moments_forward(
     schedule: As of `strength_schedule`: sigma over the training.
     schedule_from: Factor of sigma at the first step.
     schedule_to: Factor of sigma after the last.
-    relu: As of `moments.Rules`; by default "laplace", and for alpha < 2
-      "linear", the only one there.
+    relu: As of `moments.Rules`; by default "laplace", with a "full" covariance
+      "moment", and "linear", the only one there, for alpha < 2, "probes" and
+      "jacobian".
     pool: As of `moments.Rules`.
     covariance: "diagonal" takes units for independent; "full" keeps their
       covariance, in a stack of dense layers; "probes" estimates the variance
       to first order from random directions; "jacobian" has the covariance of
       the logits to first order, from one gradient per class.
-    probes: The number of directions of "probes".
+    probes: The number of directions of "probes", by default 4.
     alpha: The tail index, in (0, 2].
     predict: How the network is evaluated: "off", without noise, or "mean", by
       the mean of its logits under the noise. By default "mean" for the relu
-      "moment", whose mean is another function, and "off" otherwise.
+      "moment" and the pool "clark", whose mean is another function than the
+      network without noise, and "off" otherwise.
 
   Returns:
     The forward.
@@ -172,7 +178,12 @@ def moments_forward(
   _one_of("covariance", covariance, get_args(Covariance))
   if not 0 < alpha <= 2:
     raise ValueError(f"alpha={alpha}: must lie in (0, 2]")
-  if probes < 1:
+  if probes is not None and covariance != "probes":
+    raise ValueError(
+      f"probes={probes} with covariance={covariance!r}: only with 'probes'"
+    )
+  directions = 4 if probes is None else probes
+  if directions < 1:
     raise ValueError(f"probes={probes}: must be at least 1")
   first_order = covariance in ("probes", "jacobian")
   if alpha < 2 and covariance not in ("diagonal", "jacobian"):
@@ -184,13 +195,16 @@ def moments_forward(
     if (alpha < 2 or first_order) and value not in (None, only):
       why = f"alpha={alpha}" if alpha < 2 else f"covariance={covariance!r}"
       raise ValueError(f"{name}={value!r} with {why}: must be {only!r}")
-  default = "linear" if alpha < 2 or first_order else "laplace"
+  default = "moment" if covariance == "full" else "laplace"
+  if alpha < 2 or first_order:
+    default = "linear"
   own_rules = moments.Rules(relu=relu or default, pool=pool)
   shifts = own_rules.relu == "moment" or own_rules.pool == "clark"
   predict = predict or ("mean" if shifts else "off")
   _one_of("predict", predict, get_args(Predict))
 
-  def run(apply, noise, sigma, keys, batch):
+  def run(apply, noise, sigma, keys, batch, train):
+    del batch, train
     if covariance == "jacobian":
       return _jacobian(apply, noise, sigma, alpha)
     seen = {}
@@ -209,7 +223,7 @@ def moments_forward(
         cov = jnp.square(std)[..., None] * jnp.eye(values.shape[-1])
         return moments.Joint(values, cov, own_rules)
       if covariance == "probes":
-        signs = _signs(keys, probes, values.shape)
+        signs = _signs(keys, directions, values.shape)
         return moments.Tangents(values, signs * std)
       return moments.Moments(values, jnp.square(std), own_rules)
 
@@ -236,6 +250,7 @@ def sampled(
   schedule_to: float | None = None,
   alpha: float = 2.0,
   predict: Predict = "off",
+  predict_samples: int | None = None,
 ) -> Stochastic:
   """The same noise, drawn: what the analytic forward is compared with.
 
@@ -244,7 +259,7 @@ def sampled(
 
   Args:
     sigma: As of `moments_forward`.
-    samples: How many draws per example and step, and in evaluation.
+    samples: How many draws per example and step.
     learn: As of `moments_forward`; the gradient goes through the draws.
     per_channel: As of `moments_forward`.
     relative: As of `moments_forward`.
@@ -255,6 +270,7 @@ def sampled(
     alpha: The tail index of the noise, in (0, 2].
     predict: "off" evaluates without noise, "mean" by the mean of the logits
       over draws that are the same for every example.
+    predict_samples: How many draws "mean" takes, by default `samples`.
 
   Returns:
     The forward; its outputs' `distribution` are `models.Samples` [S, N, K].
@@ -283,12 +299,19 @@ def sampled(
     schedule_to,
   )
   _one_of("predict", predict, get_args(Predict))
+  if predict_samples is not None and predict == "off":
+    raise ValueError(
+      f"predict_samples={predict_samples} with predict='off': only with 'mean'"
+    )
+  counts = {True: samples, False: predict_samples or samples}
   if samples < 1:
     raise ValueError(f"samples={samples}: must be at least 1")
+  if predict_samples is not None and predict_samples < 1:
+    raise ValueError(f"predict_samples={predict_samples}: must be at least 1")
   if not 0 < alpha <= 2:
     raise ValueError(f"alpha={alpha}: must lie in (0, 2]")
 
-  def run(apply, noise, sigma, keys, batch):
+  def run(apply, noise, sigma, keys, batch, train):
     keys = _some_keys(keys, batch)
 
     def one(number):
@@ -305,7 +328,7 @@ def sampled(
       outputs, batch_stats = apply(enter)
       return outputs, batch_stats, seen
 
-    outputs, batch_stats, seen = jax.vmap(one)(jnp.arange(samples))
+    outputs, batch_stats, seen = jax.vmap(one)(jnp.arange(counts[train]))
     mean = jax.tree.map(
       lambda x: x.mean(0), (outputs.logits, outputs.features, batch_stats)
     )

@@ -23,7 +23,8 @@ class Outputs(NamedTuple):
     features: float32 [N, d], the penultimate features; the last layer, `head`,
       is affine in them: logits = features @ kernel + bias.
     distribution: what a stochastic forward knows of the logits beyond their
-      mean: a `moments.State`, or `Samples`; None for a deterministic one.
+      mean: a `moments.State`, `moments.Linear` or `Samples`; None for a
+      deterministic one.
     metrics: numbers per example, [N] each, whose mean is to be logged.
   """
 

@@ -62,6 +62,14 @@ def validate(config: ml_collections.ConfigDict) -> None:
   _one_of(config, "optimizer.decay_on", ("all", "kernels"))
   _one_of(config, "schedule.name", ("constant", "cosine", "multistep"))
   _one_of(config, "eval.select", ("last", "best"))
+  noise_rate = config.optimizer.noise_rate
+  learns = bool(config.method.forward.learn)
+  _check(
+    0 < noise_rate < math.inf and (learns or noise_rate == 1),
+    "optimizer.noise_rate",
+    noise_rate,
+    "> 0" if learns else "1 without config.method.forward.learn=True",
+  )
   rate = config.optimizer.learning_rate
   _check(0 < rate < math.inf, "optimizer.learning_rate", rate, "> 0")
   _in_unit(config, "train.ema_decay")
@@ -184,6 +192,12 @@ def _validate_data(config: ml_collections.ConfigDict) -> None:
 
 def _validate_task(config: ml_collections.ConfigDict) -> None:
   classes, targets = config.data.num_classes, config.data.targets
+  _check(
+    targets == 0 or config.method.forward.name != "moments",
+    "method.forward.name",
+    config.method.forward.name,
+    f"another with config.data.targets={targets}: its objectives take classes",
+  )
   _at_least(config, "data.targets", 0)
   _check(
     classes >= 2 or (classes == 0 and targets > 0),
@@ -303,7 +317,11 @@ def _validate_forward(
     own = forward.parameters(model, variables, inputs)
     variables["params"] = {**variables["params"], **own}
     keys = jax.random.split(jax.random.key(0), 2)
-    return forward(model, variables, inputs, jnp.ones(2), True, keys)
+    mask = jnp.ones(2)
+    return [
+      forward(model, variables, inputs, mask, True, keys),
+      forward(model, variables, inputs, mask, False),
+    ]
 
   try:
     jax.eval_shape(evaluated)
@@ -311,7 +329,7 @@ def _validate_forward(
     reason = str(error).strip().partition("\n")[0]
     raise ConfigError(
       f"config.method.forward with config.model.name={config.model.name!r}: "
-      f"{reason}"
+      f"{reason}; functions of random values are those of jaxrobust.moments.ops"
     ) from error
 
 

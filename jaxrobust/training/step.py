@@ -68,6 +68,8 @@ def make_train_step(
     if flip:
       inputs = data.random_flip(draw(data.Tag.FLIP), inputs)
 
+    progress = state.step.astype(jnp.float32) / total_steps
+
     def logits(inputs):
       outputs, _ = method.forward(
         model,
@@ -75,10 +77,10 @@ def make_train_step(
         inputs,
         batch["mask"],
         False,
+        progress=progress,
       )
       return outputs.logits
 
-    progress = state.step.astype(jnp.float32) / total_steps
     batch = method.input(
       {**batch, "inputs": inputs}, Context(draw, progress, logits, axis_name)
     )

@@ -224,7 +224,7 @@ def digest(cell: Cell) -> str:
   """What tells the rows of a cell from those of one with another config.
 
   Only fields that differ from their default count, so that a new field does
-  not make old rows stale.
+  not make old rows stale; but neither does a default that is changed.
   """
   defaults = flat(default_config().to_dict())
   replicates = [

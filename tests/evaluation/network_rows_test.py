@@ -64,6 +64,15 @@ def test_the_noise_is_what_was_learned(network, tmp_path):
   assert found["sigma"] == pytest.approx(0.5, 1e-5)
 
 
+def test_a_network_with_a_loop_has_no_number_of_operations():
+  model = models.build("lstm", num_classes=2, width=3)
+  variables = model.init(jax.random.key(0), jnp.ones((1, 6, 2)))
+  config = methods.preset("standard")
+  forward = methods.build(config, (6, 2)).forward
+  flops = evaluation.prediction_flops(model, forward, variables, (6, 2))
+  assert flops is None
+
+
 def test_rows_that_are_there_are_not_written_again(network, tmp_path):
   path = tmp_path / "a.csv"
   measured(network, forward_of("standard"), path)

@@ -381,8 +381,9 @@ def test_options_of_the_strength():
 
   learned = stochastic.moments_forward(sigma=0.6, learn=True, per_channel=True)
   own = learned.parameters(model, variables, x)
-  assert own["noise"]["log_sigma"].shape == (7,)
-  np.testing.assert_allclose(np.exp(own["noise"]["log_sigma"]), 0.6, rtol=1e-6)
+  log_sigma = own[inner_noise.NOISE]["log_sigma"]
+  assert log_sigma.shape == (7,)
+  np.testing.assert_allclose(np.exp(log_sigma), 0.6, rtol=1e-6)
   # The last channel's noise alone.
   sigmas = jnp.where(jnp.arange(7) == 6, 1.0, 1e-12)
   (_, _), (second, _), (head, _) = layers
@@ -466,7 +467,11 @@ def test_what_is_evaluated():
     ({"pool": "mean"}, "pool='mean': must be one of"),
     ({"covariance": "block"}, "covariance='block': must be one of"),
     ({"alpha": 0.0}, r"alpha=0.0: must lie in \(0, 2\]"),
-    ({"probes": 0}, "probes=0: must be at least 1"),
+    (
+      {"probes": 0, "covariance": "probes"},
+      "probes=0: must be at least 1",
+    ),
+    ({"probes": 8}, "probes=8 with covariance='diagonal': only with 'probes'"),
     ({"predict": "on"}, "predict='on': must be one of"),
     (
       {"alpha": 1.5, "covariance": "full"},
@@ -485,8 +490,41 @@ def test_bad_options_are_named(options, message):
     stochastic.moments_forward(**{"sigma": 0.6, **options})
 
 
+class Foreign(nn.Module):
+  """A model that knows nothing of random values."""
+
+  @nn.compact
+  def __call__(self, inputs, train=False, mask=None):
+    x = nn.relu(nn.Dense(4)(inputs))
+    return models.Outputs(nn.Dense(3)(x), x)
+
+
+def test_drawn_noise_goes_through_any_model():
+  model, x = Foreign(), jnp.ones((2, 5))
+  variables = model.init(jax.random.key(0), x)
+  keys = jax.random.split(jax.random.key(1), 2)
+  forward = stochastic.sampled(sigma=0.6)
+  outputs, _ = forward(model, variables, x, jnp.ones(2), True, keys)
+  assert set(outputs.metrics) == {"sigma", "sigma_eff"}
+  assert not inner_noise.carries_states(model, variables, (5,))
+
+
+def test_deciding_by_a_mean_may_take_more_samples_than_a_step():
+  model = models.build("mlp", num_classes=3, hidden=(4,))
+  x = jnp.ones((2, 5))
+  variables = model.init(jax.random.key(0), x)
+  forward = stochastic.sampled(sigma=0.6, predict="mean", predict_samples=7)
+  outputs, _ = forward(model, variables, x, jnp.ones(2), False)
+  assert outputs.distribution.logits.shape == (7, 2, 3)
+  keys = jax.random.split(jax.random.key(1), 2)
+  outputs, _ = forward(model, variables, x, jnp.ones(2), True, keys)
+  assert outputs.distribution.logits.shape == (1, 2, 3)
+
+
 @pytest.mark.quick
 def test_sampling_needs_samples():
   with pytest.raises(ValueError, match="samples=0: must be at least 1"):
     stochastic.sampled(sigma=0.6, samples=0)
+  with pytest.raises(ValueError, match="predict_samples=4 with predict='off'"):
+    stochastic.sampled(sigma=0.6, predict_samples=4)
   assert methods.FORWARDS["sampled"] is stochastic.sampled

@@ -57,7 +57,7 @@ def make_config(preset="stochastic", objective="expected_mse", **forward):
     config.method.forward[name] = value
   config.optimizer.name = "sgd"
   config.optimizer.learning_rate = 0.1
-  config.optimizer.noise_rate = 2.0
+  config.optimizer.noise_rate = 2.0 if forward.get("learn") else 1.0
   return config
 
 
@@ -160,6 +160,14 @@ def test_a_learned_strength_moves_at_its_own_rate():
     ({"alpha": 1.5}, "'expected_mse': must be 'pairwise' with"),
     ({"samples": 3}, "forward.samples=3: not a parameter of 'moments'"),
     (
+      {"preset": "monte_carlo", "objective": "gaussian_nll"},
+      "needs config.method.forward.samples of at least 2, got 1",
+    ),
+    (
+      {"preset": "monte_carlo", "objective": "pairwise", "alpha": 1.0},
+      "samples of a tail index below 2 have no moments",
+    ),
+    (
       {"relu": "linear", "covariance": "probes", "pool": "clark"},
       "pool='clark'",
     ),
@@ -172,6 +180,21 @@ def test_a_bad_combination_is_one_line_before_anything_compiles(
   with pytest.raises(ConfigError, match=message) as caught:
     checks.validate(config)
   assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), 10.0])
+def test_the_rate_of_the_noise_is_checked(rate):
+  config = make_config()
+  config.optimizer.noise_rate = rate
+  with pytest.raises(ConfigError, match=r"config.optimizer.noise_rate=.*must"):
+    checks.validate(config)
+
+
+def test_moments_are_of_classes():
+  config = make_config(objective="mse")
+  config.data.num_classes, config.data.targets = 0, 1
+  with pytest.raises(ConfigError, match=r"forward.name=.moments.: must"):
+    checks.validate(config)
 
 
 @pytest.mark.quick
