@@ -26,6 +26,16 @@ Variants, behind a colon (`cifar_stochastic.py:resnet18`):
 import jaxrobust
 from jaxrobust import methods
 
+VARIANTS = (
+  "resnet18",
+  "moment",
+  "learned",
+  "per_channel",
+  "monte_carlo",
+  "adversarial",
+  "gaussian",
+)
+
 
 def get_config(variant: str | None = None):
   """The config, or one of its variants."""
@@ -79,5 +89,5 @@ def get_config(variant: str | None = None):
     config.method = methods.preset("gaussian")
     config.method.input.std = 0.1
   else:
-    jaxrobust.variant(config, variant)
+    jaxrobust.variant(config, variant, VARIANTS)
   return config

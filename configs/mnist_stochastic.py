@@ -29,6 +29,16 @@ Variants, behind a colon (`mnist_stochastic.py:moment`):
 import jaxrobust
 from jaxrobust import methods
 
+VARIANTS = (
+  "moment",
+  "learned",
+  "per_channel",
+  "monte_carlo",
+  "adversarial",
+  "gaussian",
+  "cauchy",
+)
+
 
 def get_config(variant: str | None = None):
   """The config, or one of its variants."""
@@ -78,5 +88,5 @@ def get_config(variant: str | None = None):
     forward.alpha = 1.0
     config.method.objective.name = "pairwise"
   else:
-    jaxrobust.variant(config, variant)
+    jaxrobust.variant(config, variant, VARIANTS)
   return config

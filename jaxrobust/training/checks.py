@@ -327,9 +327,13 @@ def _validate_forward(
     jax.eval_shape(evaluated)
   except (NotImplementedError, TypeError, ValueError) as error:
     reason = str(error).strip().partition("\n")[0]
+    if isinstance(error, TypeError):
+      reason += (
+        "; functions of random values are those of jaxrobust.moments.ops"
+      )
     raise ConfigError(
       f"config.method.forward with config.model.name={config.model.name!r}: "
-      f"{reason}; functions of random values are those of jaxrobust.moments.ops"
+      f"{reason}"
     ) from error
 
 

@@ -117,7 +117,9 @@ def default_config() -> ml_collections.ConfigDict:
 
 
 def variant(
-  config: ml_collections.ConfigDict, name: str | None
+  config: ml_collections.ConfigDict,
+  name: str | None,
+  others: tuple[str, ...] = (),
 ) -> ml_collections.ConfigDict:
   """Applies the part of `--config=FILE:NAME` behind the colon.
 
@@ -128,6 +130,8 @@ def variant(
   Args:
     config: The full config; changed in place.
     name: None or "" for the config as it is, or "quick".
+    others: The variants that the config file has applied itself, for the
+      message.
 
   Returns:
     The config.
@@ -143,7 +147,8 @@ def variant(
   if not name:
     return config
   if name != "quick":
-    raise ConfigError(f"--config=FILE:{name}: the variant must be 'quick'")
+    allowed = " or ".join(repr(own) for own in ("quick", *others))
+    raise ConfigError(f"--config=FILE:{name}: the variant must be {allowed}")
   config.data.stand_in = True
   config.data.device_resident = False
   config.model.update(models.quick_options(config.model.name))

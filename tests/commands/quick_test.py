@@ -1,11 +1,13 @@
 """Every config's quick variant trains and is judged, end to end."""
 
+import importlib.util
 import pathlib
 
 import pytest
 
 import jaxrobust.main
 from jaxrobust import commands, evaluation, training
+from jaxrobust.training import checks
 
 FOLDER = pathlib.Path(__file__).parents[2] / "configs"
 CONFIGS = sorted(FOLDER.glob("[a-z]*.py"))
@@ -78,3 +80,20 @@ def test_evaluate_adds_the_rows_that_are_not_there(tmp_path, capsys):
   rows = evaluation.read_rows(path)
   assert {r["split"] for r in rows} == {"test[:128]", "test[128:200]"}
   assert {r["n_examples"] for r in rows} == {128, 72}
+
+
+@pytest.mark.parametrize("name", ["mnist_stochastic", "cifar_stochastic"])
+def test_every_variant_of_a_config_is_valid(name):
+  path = FOLDER / f"{name}.py"
+  spec = importlib.util.spec_from_file_location(name, path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  names = set()
+  for variant in (None, *module.VARIANTS):
+    config = module.get_config(variant)
+    names.add((config.method.name, config.model.name))
+    checks.validate(config)
+    assert variant is None or f"  {variant} " in module.__doc__
+  assert len(names) == 1 + len(module.VARIANTS)
+  with pytest.raises(training.ConfigError, match="'learned' or 'per_channel'"):
+    module.get_config("nonsense")
