@@ -164,6 +164,16 @@ def make_attack_steps(
     `step` (variables, batch, x, found, active, climbs_margin, eps, step_size)
     -> the next x, and the worse of what was found and of x;
     `look` (variables, batch, x, found, active) -> the latter alone.
+
+  Example:
+    >>> from jaxrobust import methods, models
+    >>> model = models.build("mlp", num_classes=3, hidden=(4,))
+    >>> forward = methods.forwards.deterministic()
+    >>> steps = make_attack_steps(model, forward, True, "linf")
+    >>> batch = {"inputs": jnp.full((2, 5, 1), 0.5), "index": jnp.arange(2)}
+    >>> x = steps.start(batch, jax.random.key(0), 0, 0, 0.1)
+    >>> bool(jnp.all(jnp.abs(x - batch["inputs"]) <= 0.1001))
+    True
   """
   bounds = {
     "low": 0.0 if is_image else None,

@@ -16,30 +16,58 @@ from jaxrobust.moments import pairs
 
 
 def of(outputs: models.Outputs, name: str) -> Any:
-  """The law of the logits; `name` is the objective's.
+  """The law of the logits.
 
   Of samples it is their mean and variance, so that what is linear in the two,
   as the expected squared error is, is the average over the samples.
 
+  Args:
+    outputs: Of a stochastic forward.
+    name: The objective's, for the message.
+
+  Returns:
+    A `moments.State` of the logits [N, K], or a `moments.Linear`.
+
   Raises:
     ValueError: If the forward was deterministic.
+
+  Example:
+    >>> draws = models.Samples(jnp.array([[[0.0, 1.0]], [[2.0, 1.0]]]))
+    >>> mean = draws.logits.mean(0)
+    >>> law = of(models.Outputs(mean, mean, draws), "expected_mse")
+    >>> law.mean.tolist(), law.var.tolist()
+    ([[1.0, 1.0]], [[1.0, 0.0]])
   """
   if isinstance(outputs.distribution, models.Samples):
     logits = outputs.distribution.logits
     return moments.Moments(logits.mean(0), logits.var(0))
   if not hasattr(outputs.distribution, "loc"):
     raise ValueError(
-      f"objective {name} needs a forward with moments: "
-      "config.method.forward.name='moments'"
+      f"objective {name} needs a forward with noise inside: "
+      "config.method.forward.name='moments' or 'sampled'"
     )
   return outputs.distribution
 
 
 def with_variances(outputs: models.Outputs, name: str) -> Any:
-  """The same, of a law that has variances.
+  """The law of the logits, as of `of`, if it has variances.
+
+  Args:
+    outputs: Of a stochastic forward.
+    name: The objective's, for the message.
+
+  Returns:
+    As `of`.
 
   Raises:
-    ValueError: Also if the law is stable with a tail index below 2.
+    ValueError: If the forward was deterministic, or the law is stable with a
+      tail index below 2.
+
+  Example:
+    >>> zeros = jnp.zeros((1, 2))
+    >>> law = moments.Stable(zeros, zeros + 1, 2.0)
+    >>> with_variances(models.Outputs(zeros, zeros, law), "expected_mse").alpha
+    2.0
   """
   law = of(outputs, name)
   if not _has_variances(law):
@@ -51,7 +79,19 @@ def with_variances(outputs: models.Outputs, name: str) -> Any:
 
 
 def variances(law: Any) -> jax.Array:
-  """Variances of the logits, [N, K]; stable ones of scale s have 2 s²."""
+  """Variances of the logits; the stable law of tail index 2 has 2 s².
+
+  Args:
+    law: As `with_variances` gives it.
+
+  Returns:
+    float32 [N, K].
+
+  Example:
+    >>> zeros = jnp.zeros((1, 2))
+    >>> variances(moments.Stable(zeros, zeros + 3, 2.0)).tolist()
+    [[18.0, 18.0]]
+  """
   if not hasattr(law, "alpha"):
     return law.var
   if hasattr(law, "jacobian"):
@@ -60,7 +100,20 @@ def variances(law: Any) -> jax.Array:
 
 
 def covariances(law: Any) -> jax.Array:
-  """The covariance [N, K, K] where it is known, or the variances [N, K]."""
+  """Covariances of the logits where they are known, or their variances.
+
+  Args:
+    law: As `with_variances` gives it.
+
+  Returns:
+    float32 [N, K, K], or [N, K] of a law of independent logits.
+
+  Example:
+    >>> jacobian = jnp.ones((1, 2, 1))
+    >>> law = moments.Linear(jnp.zeros((1, 2)), jacobian, 2.0)
+    >>> covariances(law).tolist()
+    [[[2.0, 2.0], [2.0, 2.0]]]
+  """
   if hasattr(law, "cov"):
     return law.cov
   if hasattr(law, "jacobian"):
@@ -71,7 +124,23 @@ def covariances(law: Any) -> jax.Array:
 def differences(
   law: Any, labels: jax.Array
 ) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
-  """Scales [N, K] of Z_c - Z_j, and the log-cdf of which they are the scale."""
+  """How uncertain the gap of the label's logit to each other one is.
+
+  Args:
+    law: As `of` gives it.
+    labels: The classes c, int32 [N].
+
+  Returns:
+    The scales of Z_c - Z_j, float32 [N, K], standard deviations where the law
+    has variances; and the logarithm of the distribution function of scale 1.
+
+  Example:
+    >>> zeros = jnp.zeros((1, 2))
+    >>> law = moments.Stable(zeros, zeros + 1, 1.0)
+    >>> scale, log_cdf = differences(law, jnp.array([0]))
+    >>> float(scale[0, 1]), round(float(jnp.exp(log_cdf(jnp.zeros(())))), 4)
+    (2.0, 0.5)
+  """
   if _has_variances(law):
     noise = covariances(law)
     if noise.ndim > law.loc.ndim:
@@ -89,7 +158,19 @@ def differences(
 
 
 def targets(batch: Mapping[str, jax.Array], logits: jax.Array) -> jax.Array:
-  """The targets [N, K] that an input has made, or onehot(labels)."""
+  """The targets that an input has made, or onehot(labels).
+
+  Args:
+    batch: With `labels`, int32 [N], or `targets`, float32 [N, K].
+    logits: [N, K], for the number of classes.
+
+  Returns:
+    float32 [N, K], probabilities.
+
+  Example:
+    >>> targets({"labels": jnp.array([1])}, jnp.zeros((1, 2))).tolist()
+    [[0.0, 1.0]]
+  """
   made = batch.get("targets")
   if made is None:
     return jax.nn.one_hot(batch["labels"], logits.shape[-1])
@@ -97,10 +178,21 @@ def targets(batch: Mapping[str, jax.Array], logits: jax.Array) -> jax.Array:
 
 
 def labels(batch: Mapping[str, jax.Array], name: str) -> jax.Array:
-  """The classes [N].
+  """The classes of the examples.
+
+  Args:
+    batch: With `labels`, int32 [N].
+    name: The objective's, for the message.
+
+  Returns:
+    int32 [N].
 
   Raises:
     ValueError: If an input has made targets of several classes.
+
+  Example:
+    >>> labels({"labels": jnp.array([1, 0])}, "pairwise").tolist()
+    [1, 0]
   """
   if "targets" in batch:
     raise ValueError(

@@ -57,7 +57,9 @@ class Stochastic:
       outputs: Any = model.apply(own, inputs, train=False, mask=mask)
       return outputs, batch_stats
 
-    random = {"keys": keys} if getattr(model, "dropout", 0) else {}
+    random: dict[str, Any] = {}
+    if getattr(model, "dropout", 0):
+      random["keys"] = keys
 
     def apply(noise):
       """Runs the model once, with what `noise` puts in at the place."""

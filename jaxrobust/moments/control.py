@@ -21,7 +21,7 @@ _CALLED = ("jaxpr", "call_jaxpr", "call")
   custom_vmap_call eval_jaxpr jit pjit""".split()
 )
 def _call(eqn: Equation, *inputs: Any) -> list[Any]:
-  return eqn.run(_called(eqn), inputs)
+  return eqn.inline(_called(eqn), inputs)
 
 
 @rule("checkpoint", "remat", "remat2")

@@ -122,7 +122,7 @@ def _div(eqn: Equation, x: Any, y: Any) -> Random:
   if not isinstance(x, Random) or x.root is y.root:
     return _function(eqn, x, y)
   inverse = expressions.function(
-    lambda y: 1 / y, y, dtype=y.dtype, error=eqn.error
+    jnp.divide, 1.0, y, dtype=y.dtype, error=eqn.error, name="div"
   )
   return _independent(
     eqn, lambda: x.state.contract(jnp.multiply, inverse.state), x, y
@@ -252,7 +252,12 @@ def _independent(eqn, make, x, y):
 
 def _function(eqn, *inputs):
   return expressions.function(
-    eqn.bind, *inputs, dtype=eqn.dtype, error=eqn.error, name=eqn.name
+    eqn.bind,
+    *inputs,
+    dtype=eqn.dtype,
+    error=eqn.error,
+    name=eqn.name,
+    params=eqn.params,
   )
 
 

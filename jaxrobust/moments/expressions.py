@@ -11,7 +11,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from jaxrobust.moments import ops
+from jaxrobust.moments import domains, ops
 from jaxrobust.moments.lineage import View
 from jaxrobust.moments.moments import State
 
@@ -30,6 +30,7 @@ class Random:
     root: the leaf it is a function of.
     stage: of a leaf, what it is on the way to a softmax, if anything.
     name: of a function, that of its last primitive.
+    params: of a function, those of its last primitive.
   """
 
   def __init__(
@@ -45,10 +46,11 @@ class Random:
     stage: tuple[Any, ...] | None = None,
     error: Callable[[str], Exception] | None = None,
     name: str = "",
+    params: dict[str, Any] | None = None,
   ):
     self.kind, self.operands = kind, operands
     self.shape, self.dtype = tuple(shape), dtype
-    self.stage, self.name = stage, name
+    self.stage, self.name, self.params = stage, name, params or {}
     self._make, self._apply, self._error = make, apply, error
     self._state: State | None = None
     self._memo: dict[Any, Random] = {}
@@ -106,6 +108,8 @@ class Random:
     while base is not None and not base.plain:
       base = base._above
     assert base is not None
+    if getattr(getattr(base.state, "rules", None), "relu", None) == "moment":
+      self._range({base: domains.REALS})
     state = base.state.unary(lambda x: self._evaluate({base: x}))
     return state if state.dtype == self.dtype else state.astype(self.dtype)
 
@@ -118,6 +122,29 @@ class Random:
         for x in self.operands
       ]
       known[self] = self._function(dtype)(*values)
+    return known[self]
+
+  def _range(self, known: dict["Random", domains.Range]) -> domains.Range:
+    """The values it may have; raises an error outside a function's domain."""
+    if self not in known:
+      ranges = [
+        x._range(known) if isinstance(x, Random) else domains.of_constant(x)
+        for x in self.operands
+      ]
+      name = {"times": "mul", "plus": "add"}.get(self.kind, self.kind)
+      name = self.name if self.kind == "function" else name
+      if self._error and not domains.defined(name, self.params, ranges):
+        raise self._error(
+          "of a random value that may be outside its domain, where the moments"
+          " of a Gaussian do not exist; Rules of another relu take it to first"
+          " order"
+        )
+      same = len(set(map(id, self.operands))) < len(ranges)
+      known[self] = (
+        ranges[0]
+        if self.kind == "cast"
+        else domains.reached(name, self.params, ranges, same)
+      )
     return known[self]
 
   def _function(self, dtype):
@@ -156,6 +183,7 @@ def function(
   dtype: Any,
   error: Callable[[str], Exception],
   name: str = "",
+  params: dict[str, Any] | None = None,
 ) -> Random:
   """An elementwise function of values on one leaf, and of constants.
 
@@ -165,6 +193,7 @@ def function(
     dtype: of the result.
     error: makes the error to raise if the result has no moments.
     name: of the primitive.
+    params: of the primitive.
   """
   shape = next(x.shape for x in operands if isinstance(x, Random))
   return Random(
@@ -175,6 +204,7 @@ def function(
     apply=apply,
     error=error,
     name=name,
+    params=params,
   )
 
 

@@ -18,6 +18,17 @@ class Injection:
     place: "first" is the first affine layer's output, or a mark before it;
       "marked" the first mark.
     done: whether the place was passed.
+
+  Raises:
+    ValueError: if the place is neither of the two.
+
+  Example:
+    >>> injection = Injection(lambda x: x + 1)
+    >>> with injecting(injection):
+    ...   inject(1), inject(1)
+    (2, 1)
+    >>> injection.done
+    True
   """
 
   def __init__(self, noise: Callable[[Any], Any], place: Place = "first"):
@@ -26,7 +37,15 @@ class Injection:
     self.noise, self.place, self.done = noise, place, False
 
   def at(self, x: Any, *, marked: bool) -> Any:
-    """Puts the noise in if this is the place."""
+    """Puts the noise in if this is the place.
+
+    Args:
+      x: the values here, an array or a state.
+      marked: whether the model called `inject` here.
+
+    Returns:
+      x, or what the noise makes of it.
+    """
     if self.done or (self.place == "marked" and not marked):
       return x
     self.done = True
@@ -40,7 +59,16 @@ _ACTIVE: contextvars.ContextVar[Injection | None] = contextvars.ContextVar(
 
 @contextlib.contextmanager
 def injecting(injection: Injection) -> Iterator[None]:
-  """Within it, `inject` and the first affine layer ask this injection."""
+  """Within it, `inject` and the first affine layer ask this injection.
+
+  Args:
+    injection: what they ask; the one outside of it waits until it ends.
+
+  Example:
+    >>> with injecting(Injection(lambda x: 2 * x)):
+    ...   inject(3)
+    6
+  """
   token = _ACTIVE.set(injection)
   try:
     yield
@@ -49,7 +77,15 @@ def injecting(injection: Injection) -> Iterator[None]:
 
 
 def active() -> Injection | None:
-  """The injection that is waited for, if any."""
+  """The injection of the innermost `injecting`.
+
+  Returns:
+    It, or None outside of any.
+
+  Example:
+    >>> active() is None
+    True
+  """
   return _ACTIVE.get()
 
 

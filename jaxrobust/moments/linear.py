@@ -22,6 +22,12 @@ class Linear:
     loc: float32 [N, K].
     jacobian: float32 [N, K, U], one column per unit of noise.
     alpha: the tail index, in (0, 2].
+
+  Example:
+    >>> loc = jax.numpy.zeros((1, 2))
+    >>> law = Linear(loc, jax.numpy.ones((1, 2, 3)), 1.5)
+    >>> law.jacobian.shape, law.alpha
+    ((1, 2, 3), 1.5)
   """
 
   loc: jax.Array

@@ -14,6 +14,7 @@ from jaxrobust.moments.joint import Joint
 from jaxrobust.moments.lineage import Step, Units, View
 from jaxrobust.moments.moments import State
 from jaxrobust.moments.table import Equation, rule
+from jaxrobust.moments.windows import largest_of_blocks
 
 # Axes of at most this length are reduced one element after the other, as by
 # ops.max_pool, longer ones by halves.
@@ -168,8 +169,7 @@ def _largest(state: State, axis: int) -> State:
 
   length = state.shape[axis]
   if length <= _SHORT:
-    parts = [part(i, i + 1) for i in range(length)]
-    return functools.reduce(lambda a, b: a.maximum(b), parts)
+    return largest_of_blocks(state, axis, length)
   half = length // 2
   both = part(0, half).maximum(part(half, 2 * half))
   if length % 2 == 0:

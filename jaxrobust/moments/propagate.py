@@ -24,6 +24,9 @@ from jaxrobust.moments.lineage import Units, View
 from jaxrobust.moments.moments import State
 from jaxrobust.moments.tangents import Tangents
 
+# What operations gave, with their inputs, by what they do to which inputs.
+Results = dict[Any, tuple[Any, list[Any]]]
+
 
 def propagate(function: Callable[..., Any]) -> Callable[..., Any]:
   """Makes a function of arrays one of states, as `Moments`.
@@ -36,13 +39,16 @@ def propagate(function: Callable[..., Any]) -> Callable[..., Any]:
   remat, scan, while, cond.
 
   Units that an affine map has mixed count as independent of one another, and
-  so do copies of one unit; a sum of values that depend on one another, as at
-  the end of a residual block, takes them for independent. What is known to
-  give wrong numbers is refused: products, quotients and maxima of values with
-  units in common, values with their own mean or sum taken off (batch
-  statistics in training, a written-out LayerNorm), products of two values that
-  come from the same input (attention). `Tangents` know all correlations, and
-  for them nothing is refused as correlated.
+  so do copies of one unit; an expression that is repeated is the same units. A
+  sum of values that depend on one another, as at the end of a residual block,
+  takes them for independent. What is known to give wrong numbers is refused:
+  products, quotients and maxima of values with units in common, values with
+  their own mean or sum taken off (batch statistics in training, a written-out
+  LayerNorm), products of two values that come from the same input (attention).
+  `Tangents` know all correlations, and for them nothing is refused as
+  correlated. Refused is also, in the mode "moment" of `Rules`, whose
+  activations see all values of a Gaussian, a function of a random value that
+  may leave its domain: log x, sqrt x, 1 / x, but not log(1 + exp x).
 
   Args:
     function: of pytrees of arrays, traceable by JAX.
@@ -52,7 +58,9 @@ def propagate(function: Callable[..., Any]) -> Callable[..., Any]:
     are states where they are random and arrays elsewhere.
 
   Raises:
-    PropagationError: when called, if there is no rule, or no right one; names
+    PropagationError: when called, if there is no rule, or no right one, or in
+      the mode "moment" a log, log1p, sqrt, rsqrt, power, quotient or the like
+      of a random value that is not known to stay where it is defined; names
       the primitive, the line of the function, and `register_rule`.
 
   Example:
@@ -102,9 +110,14 @@ def propagate(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _interpret(
-  closed: Any, inputs: Sequence[Any], outer: table.Equation | None = None
+  closed: Any,
+  inputs: Sequence[Any],
+  outer: table.Equation | None = None,
+  results: Results | None = None,
 ) -> list[Any]:
   """The outputs of a jaxpr for arrays and random values."""
+  if results is None:
+    results = {}
   jaxpr = getattr(closed, "jaxpr", closed)
   consts = getattr(closed, "consts", ())
   known: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
@@ -115,11 +128,26 @@ def _interpret(
 
   for eqn in jaxpr.eqns:
     values = [read(x) for x in eqn.invars]
-    results = _apply(table.Equation(eqn, _interpret, outer), values)
+    outputs = _once(table.Equation(eqn, _interpret, outer, results), values)
     if not eqn.primitive.multiple_results:
-      results = [results]
-    known.update(zip(eqn.outvars, results, strict=True))
+      outputs = [outputs]
+    known.update(zip(eqn.outvars, outputs, strict=True))
   return [read(x) for x in jaxpr.outvars]
+
+
+def _once(eqn: table.Equation, values: list[Any]) -> Any:
+  """The results of one operation, the same ones if it is written twice.
+
+  So an expression that is repeated, as f(x) in f(x) * f(x), is made of the same
+  units, although a layer in it makes new ones.
+  """
+  key = eqn.identity(values)
+  if key is None:
+    return _apply(eqn, values)
+  if key not in eqn.results:
+    # Held with the results, the values keep their ids.
+    eqn.results[key] = _apply(eqn, values), values
+  return eqn.results[key][0]
 
 
 def _apply(eqn: table.Equation, values: list[Any]) -> Any:

@@ -2,10 +2,12 @@
 
 import linecache
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
+from jax.core import Tracer
 from jax.extend import core
 
 # (equation, *inputs), of which at least one is Random, to an output or, of a
@@ -76,6 +78,7 @@ class Equation:
     shape: of its first output.
     dtype: of its first output.
     several: whether the primitive has a list of outputs.
+    results: of the operations before it, to take again.
   """
 
   def __init__(
@@ -83,6 +86,7 @@ class Equation:
     eqn: Any,
     interpret: Callable[..., list[Any]],
     outer: "Equation | None",
+    results: dict[Any, Any],
   ):
     self._eqn, self._interpret, self._outer = eqn, interpret, outer
     self.name, self.params = str(eqn.primitive), eqn.params
@@ -90,6 +94,7 @@ class Equation:
     self.shape: tuple[int, ...] = getattr(aval, "shape", ())
     self.dtype: Any = getattr(aval, "dtype", None)
     self.several = eqn.primitive.multiple_results
+    self.results = results
 
   def bind(self, *inputs: Any, **changes: Any) -> Any:
     """The operation on arrays, with some parameters changed."""
@@ -98,8 +103,25 @@ class Equation:
       return self._eqn.primitive.bind(*inputs, **params)
 
   def run(self, closed: Any, inputs: Sequence[Any]) -> list[Any]:
-    """The outputs of a jaxpr among the parameters."""
+    """The outputs of a jaxpr among the parameters, traced on its own."""
     return self._interpret(closed, inputs, self)
+
+  def inline(self, closed: Any, inputs: Sequence[Any]) -> list[Any]:
+    """The same, as a part of the function around it."""
+    return self._interpret(closed, inputs, self, self.results)
+
+  def identity(self, inputs: Sequence[Any]) -> Hashable | None:
+    """Equal for what gives the same, while the inputs live; None if unknown."""
+    key = (
+      self.name,
+      tuple(sorted(self.params.items(), key=lambda x: x[0])),
+      tuple(map(_identity, inputs)),
+    )
+    try:
+      hash(key)
+    except TypeError:  # A parameter is an array or has one.
+      return None
+    return None if self._eqn.effects else key
 
   def key(self) -> str:
     """Equal for equations that do the same to the same input."""
@@ -125,3 +147,11 @@ class Equation:
         f": `{text}`" if text else ""
       )
     return "an unknown line" if self._outer is None else self._outer._line()
+
+
+def _identity(x: Any) -> Hashable:
+  """The value of a number at hand, else the object."""
+  if isinstance(x, Tracer) or np.ndim(x):
+    return id(x)
+  value = np.asarray(x)
+  return type(x), value.dtype, value.tobytes()

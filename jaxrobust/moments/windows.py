@@ -1,16 +1,18 @@
 """Rules of windowed maxima and sums: pooling of any window, stride, padding.
 
-Along one axis after the other, by slices, in the order of `ops.max_pool`.
+Along one axis after the other, in the order of `ops.max_pool`, by slices where
+windows overlap or are padded.
 """
 
 import functools
+import math
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxrobust.moments import expressions
+from jaxrobust.moments import expressions, ops
 from jaxrobust.moments.expressions import Random, leafwise
 from jaxrobust.moments.lineage import Step
 from jaxrobust.moments.moments import State
@@ -46,10 +48,8 @@ def _reduce_window(eqn: Equation, x: Random) -> Random:
 
 def _largest(eqn, state, axis, length, stride, padding, dilation):
   """The maximum over windows along an axis."""
-  blocks = _blocks(state, axis, length, stride, padding, dilation)
-  if blocks is not None:
-    parts = (_element(blocks, axis + 1, i) for i in range(length))
-    return functools.reduce(lambda a, b: a.maximum(b), parts)
+  if _tiles(length, stride, padding, dilation):
+    return largest_of_blocks(state, axis, length)
   slices = _slices(state, axis, length, stride, padding, dilation)
   largest, seen = next(slices)
   for part, inside in slices:
@@ -67,17 +67,39 @@ def _largest(eqn, state, axis, length, stride, padding, dilation):
 
 def _sum(eqn, state, axis, length, stride, padding, dilation):
   """The sum over windows along an axis."""
-  blocks = _blocks(state, axis, length, stride, padding, dilation)
-  if blocks is not None:
-    return blocks.sum((axis + 1,))
+  if _tiles(length, stride, padding, dilation):
+    return _blocks(state, axis, length).sum((axis + 1,))
   slices = _slices(state, axis, length, stride, padding, dilation)
   return functools.reduce(lambda a, b: a.add(b), (part for part, _ in slices))
 
 
-def _blocks(state, axis, length, stride, padding, dilation):
-  """The axis split in two, [..., blocks, length, ...], if windows tile it."""
-  if stride != length or padding != (0, 0) or (dilation != 1 and length > 1):
-    return None
+def largest_of_blocks(state: State, axis: int, length: int) -> State:
+  """The maximum over blocks of an axis, as in `ops.max_pool`.
+
+  Args:
+    state: with any axes.
+    axis: to make shorter.
+    length: of a block, at most that of the axis; a remainder is left out.
+
+  Returns:
+    The state with size // length elements along the axis.
+  """
+  before, after = state.shape[:axis], state.shape[axis + 1 :]
+  size = state.shape[axis]
+  x = state.reshape(math.prod(before), size, math.prod(after))
+  x = ops.max_pool(x, (length,))
+  return x.reshape(*before, size // length, *after)
+
+
+def _tiles(length, stride, padding, dilation):
+  """Whether windows are blocks, one after the other."""
+  return (
+    stride == length and padding == (0, 0) and (dilation == 1 or length == 1)
+  )
+
+
+def _blocks(state, axis, length):
+  """The axis split in two, [..., blocks, length, ...]."""
   count = state.shape[axis] // length
   shape = list(state.shape)
   shape[axis : axis + 1] = count, length
@@ -86,10 +108,6 @@ def _blocks(state, axis, length, stride, padding, dilation):
     return lax.slice_in_dim(leaf, 0, count * length, axis=axis).reshape(shape)
 
   return state.map(split)
-
-
-def _element(state: State, axis: int, i: int) -> State:
-  return state.map(lambda x: lax.index_in_dim(x, i, axis, keepdims=False))
 
 
 def _slices(state, axis, length, stride, padding, dilation):

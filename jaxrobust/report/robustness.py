@@ -7,117 +7,37 @@ writes `tables.md`, `curves.png` and, if the study has several strengths of the
 noise inside a network, `sigma_against_eps.png`.
 """
 
-import argparse
 import collections
-import itertools
 import math
-import pathlib
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxrobust import data, evaluation
+from jaxrobust.report import runs
+from jaxrobust.report.radii import Rows as Rows
+from jaxrobust.report.radii import Table as Table
+from jaxrobust.report.radii import by_radius, group_of
+from jaxrobust.report.radii import groups as groups
+from jaxrobust.report.radii import half_radii as half_radii
+from jaxrobust.report.radii import half_radius as half_radius
+from jaxrobust.report.radii import measured as measured
 
 if TYPE_CHECKING:
+  from matplotlib.axes import Axes
   from matplotlib.figure import Figure
-
-Rows = Sequence[Mapping[str, Any]]
-# {method: {column: {seed: value}}}; columns "clean", ("pgd", eps), ...
-Table = dict[str, dict[Any, dict[int, float]]]
 
 # As a study names the methods whose noise it varies.
 _SIGMA = re.compile(r"expected_mse, (\w+), sigma=([\d.]+)")
 _NO_NOISE = "mse, sigma=0"
+_LEVELS = ("standard", "pgd_training(eps=0.1)", "pgd_training(eps=8/255)")
 _NETWORK = {
   "path_norm": ("path norm", 2),
   "sigma": ("sigma", 3),
   "flops_per_example": ("Mflop", 2),
 }
-
-
-def measured(rows: Rows, group: str) -> Table:
-  """The numbers of every method of a group, by column and seed.
-
-  Args:
-    rows: As `evaluation.read_rows` gives them.
-    group: The cells whose names begin with this and a slash.
-
-  Returns:
-    {method: {column: {seed: value}}} with the columns "clean", "noise" (the
-    mean over the test noises), (name, eps) of each attack, in %, and the
-    metrics of the network itself.
-
-  Raises:
-    ValueError: If the rows have no such group.
-
-  Example:
-    >>> row = {"run": "mnist/a/0", "method": "a", "seed": 0, "metric":
-    ...   "accuracy", "perturbation": "clean", "strength": 0.0, "value": 0.5}
-    >>> measured([row], "mnist")
-    {'a': {'clean': {0: 50.0}}}
-  """
-  found: Any = collections.defaultdict(
-    lambda: collections.defaultdict(lambda: collections.defaultdict(list))
-  )
-  for row in rows:
-    if not row["run"].startswith(group + "/"):
-      continue
-    name, metric = row["perturbation"], row["metric"]
-    if name == evaluation.NETWORK:
-      scale = 1e-6 if metric == "flops_per_example" else 1.0
-      column, value = metric, scale * row["value"]
-    elif metric == "accuracy":
-      column, value = "noise", 100 * row["value"]
-      if name == "clean":
-        column = "clean"
-      elif evaluation.is_attack(name):
-        column = name, row["strength"]
-    else:
-      continue
-    found[row["method"]][column][row["seed"]].append(value)
-  if not found:
-    raise ValueError(f"group {group!r}: must be one of {groups(rows)}")
-  return {
-    method: {
-      column: {seed: float(np.mean(v)) for seed, v in seeds.items()}
-      for column, seeds in columns.items()
-    }
-    for method, columns in found.items()
-  }
-
-
-def groups(rows: Rows) -> list[str]:
-  """The names of a study's groups: of its cells without their methods."""
-  return list(dict.fromkeys(_group_of(row) for row in rows))
-
-
-def _group_of(row: Mapping[str, Any]) -> str:
-  return row["run"].removesuffix(f"/{row['method']}/{row['seed']}")
-
-
-def half_radius(curve: Mapping[float, float]) -> float:
-  """The radius at which half of the examples are still right.
-
-  Args:
-    curve: Accuracy in % by radius, the clean one at radius 0.
-
-  Returns:
-    The radius, between two of them by a straight line; not a number if the
-    accuracy is below or above 50 % at all of them.
-
-  Example:
-    >>> half_radius({0.0: 100.0, 0.1: 75.0, 0.2: 25.0})
-    0.15000000000000002
-  """
-  radii = sorted(curve)
-  for low, high in itertools.pairwise(radii):
-    if curve[low] >= 50 > curve[high]:
-      share = (curve[low] - 50) / (curve[low] - curve[high])
-      return low + share * (high - low)
-  return math.nan
 
 
 def table(rows: Rows, group: str) -> str:
@@ -130,6 +50,15 @@ def table(rows: Rows, group: str) -> str:
   Returns:
     A line per method: accuracies in %, the radius at which half are right, and
     the network's own numbers.
+
+  Raises:
+    ValueError: If the rows have no such group.
+
+  Example:
+    >>> row = {"run": "mnist/a/0", "method": "a", "seed": 0, "metric":
+    ...   "accuracy", "perturbation": "clean", "strength": 0.0, "value": 0.5}
+    >>> print(table([row], "mnist").splitlines()[-1])
+    | a | 50.0 ± 0.0 |  | none |
   """
   found = measured(rows, group)
   attacks = _attacks(found)
@@ -138,7 +67,7 @@ def table(rows: Rows, group: str) -> str:
   ]
   heads = ["trained with", "clean", "noise"]
   heads += [f"{_short(name)} {_radius(eps)}" for name, eps in attacks]
-  heads += ["half at", *(_NETWORK[metric][0] for metric in extra)]
+  heads += ["radius at 50 %", *(_NETWORK[metric][0] for metric in extra)]
   lines = [heads]
   for method, columns in found.items():
     line = [method]
@@ -151,11 +80,6 @@ def table(rows: Rows, group: str) -> str:
   return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *body))
 
 
-def half_radii(columns: Mapping[Any, Mapping[int, float]]) -> dict[int, float]:
-  """`half_radius` under the strongest attack, by seed."""
-  return {seed: half_radius(curve) for seed, curve in _curves(columns).items()}
-
-
 def curves(rows: Rows) -> "Figure":
   """Accuracy under the strongest attack against its radius, a panel per group.
 
@@ -164,6 +88,12 @@ def curves(rows: Rows) -> "Figure":
 
   Returns:
     The figure: a line per method, the mean over seeds.
+
+  Example:
+    >>> row = {"run": "mnist/a/0", "method": "a", "seed": 0, "metric":
+    ...   "accuracy", "perturbation": "clean", "strength": 0.0, "value": 0.5}
+    >>> [axes.get_title() for axes in curves([row]).axes]
+    ['mnist']
   """
   import matplotlib.figure
 
@@ -193,53 +123,85 @@ def sigma_against_eps(rows: Rows) -> "Figure":
       "expected_mse, RELU, sigma=S".
 
   Returns:
-    The figure: the radius at which half of the examples are still right, and
-    the clean accuracy, against sigma, a line per rule for ReLU, with all seeds
-    as points; the other methods as horizontal lines.
+    The figure, two panels per group with such methods: the radius at which half
+    of the examples are still right, and the clean accuracy, against sigma, a
+    line per rule for ReLU, with all seeds as points. Methods without noise, of
+    this group or of those without such methods on the same data set, are
+    horizontal lines.
 
   Raises:
     ValueError: If the rows have no such methods.
+
+  Example:
+    >>> name = "expected_mse, laplace, sigma=0.6"
+    >>> row = {"run": f"mnist/{name}/0", "method": name, "seed": 0, "metric":
+    ...   "accuracy", "perturbation": "clean", "strength": 0.0, "value": 0.5}
+    >>> [axes.get_title() for axes in sigma_against_eps([row]).axes]
+    ['mnist', 'mnist']
   """
   import matplotlib.figure
 
-  found: Table = {}
-  for group in groups(rows):
-    for method, columns in measured(rows, group).items():
-      found.setdefault(method, columns)
-  lines: Any = collections.defaultdict(dict)
-  for method in found:
+  varied = _noise_varied(rows)
+  if not varied:
+    raise ValueError("rows: no methods named 'expected_mse, RELU, sigma=S'")
+  figure = matplotlib.figure.Figure(
+    figsize=(11, 4.4 * len(varied)), layout="constrained"
+  )
+  panels = figure.subplots(len(varied), 2, squeeze=False)
+  for (left, right), (group, found) in zip(panels, varied.items(), strict=True):
+    _against_sigma(left, {m: half_radii(c) for m, c in found.items()})
+    _against_sigma(right, {m: c["clean"] for m, c in found.items()})
+    left.set(title=group, ylabel="radius at which half are right")
+    right.set(title=group, ylabel="clean accuracy, %")
+    left.legend(fontsize="small")
+  return figure
+
+
+def _noise_varied(rows: Rows) -> dict[str, Table]:
+  """The methods of every group that varies the noise, and its baselines."""
+  tables = {group: measured(rows, group) for group in groups(rows)}
+  varied = {
+    group: dict(found)
+    for group, found in tables.items()
+    if any(_SIGMA.fullmatch(method) for method in found)
+  }
+  # A group that varies the noise may have a network of its own.
+  for other, baselines in tables.items():
+    for group, found in varied.items():
+      if other not in varied and _dataset(other) == _dataset(group):
+        for method, columns in baselines.items():
+          found.setdefault(method, columns)
+  return varied
+
+
+def _dataset(group: str) -> str:
+  return group.partition("/")[0]
+
+
+def _against_sigma(
+  axes: "Axes", values: Mapping[str, Mapping[int, float]]
+) -> None:
+  """Draws {method: {seed: value}} against the sigma in the method's name."""
+  lines: dict[str, dict[float, str]] = collections.defaultdict(dict)
+  for method in values:
     match = _SIGMA.fullmatch(method)
     if match:
       lines[match[1]][float(match[2])] = method
-  if not lines:
-    raise ValueError("rows: no methods named 'expected_mse, RELU, sigma=S'")
-  figure = matplotlib.figure.Figure(figsize=(11, 4.4), layout="constrained")
-  left, right = figure.subplots(1, 2)
-  values = {
-    left: {m: half_radii(columns) for m, columns in found.items()},
-    right: {m: columns["clean"] for m, columns in found.items()},
-  }
-  for axes, of_method in values.items():
-    for number, (relu, methods) in enumerate(sorted(lines.items())):
-      points = dict(sorted(methods.items()))
-      if _NO_NOISE in found:
-        points = {0.0: _NO_NOISE, **points}
-      colour = f"C{number}"
-      means = [np.mean(list(of_method[m].values())) for m in points.values()]
-      axes.plot(list(points), means, color=colour, label=relu)
-      for sigma, method in points.items():
-        seeds = list(of_method[method].values())
-        axes.plot([sigma] * len(seeds), seeds, "o", color=colour, ms=3)
-    others = ("standard", "pgd_training(eps=0.1)", "pgd_training(eps=8/255)")
-    for style, method in zip((":", "--", "-."), others, strict=True):
-      if method in of_method:
-        level = np.mean(list(of_method[method].values()))
-        axes.axhline(level, color="grey", ls=style, label=method)
-    axes.set_xlabel("sigma of the noise on the first pre-activation")
-  left.set_ylabel("radius at which half are right")
-  right.set_ylabel("clean accuracy, %")
-  left.legend(fontsize="small")
-  return figure
+  for number, (relu, methods) in enumerate(sorted(lines.items())):
+    points = dict(sorted(methods.items()))
+    if _NO_NOISE in values:
+      points = {0.0: _NO_NOISE, **points}
+    colour = f"C{number}"
+    means = [np.mean(list(values[m].values())) for m in points.values()]
+    axes.plot(list(points), means, color=colour, label=relu)
+    for sigma, method in points.items():
+      seeds = list(values[method].values())
+      axes.plot([sigma] * len(seeds), seeds, "o", color=colour, ms=3)
+  for style, method in zip((":", "--", "-."), _LEVELS, strict=True):
+    if method in values:
+      level = float(np.mean(list(values[method].values())))
+      axes.axhline(level, color="grey", ls=style, label=method)
+  axes.set_xlabel("sigma of the noise on the first pre-activation")
 
 
 def _attacks(found: Table) -> list[tuple[str, float]]:
@@ -248,25 +210,10 @@ def _attacks(found: Table) -> list[tuple[str, float]]:
   return sorted(c for c in every if isinstance(c, tuple))
 
 
-def _curves(
-  columns: Mapping[Any, Mapping[int, float]],
-) -> dict[int, dict[float, float]]:
-  """{seed: {eps: accuracy}} under the strongest attack, clean at eps 0."""
-  found: dict[int, dict[float, float]] = {
-    seed: {0.0: value} for seed, value in columns["clean"].items()
-  }
-  attacks = [c for c in columns if isinstance(c, tuple)]
-  for name, eps in attacks:
-    for seed, value in columns[name, eps].items():
-      curve = found[seed]
-      curve[eps] = min(curve.get(eps, math.inf), value)
-  return found
-
-
 def _mean_curve(
   columns: Mapping[Any, Mapping[int, float]],
 ) -> dict[float, float]:
-  every = list(_curves(columns).values())
+  every = list(by_radius(columns).values())
   return {
     eps: float(np.mean([curve[eps] for curve in every]))
     for eps in sorted(every[0])
@@ -299,13 +246,13 @@ def _tables(rows: Rows) -> str:
     "Accuracy in %, mean ± standard deviation over seeds. Clean and under "
     "noise (the mean over the test noises) on all test images; under FGSM and "
     "PGD, each the worst of cross-entropy and margin, at these radii on the "
-    "first ones. Half at: the radius at which half of the images are still "
+    "first ones. Radius at 50 %: that at which half of the images are still "
     "right, between two radii by a straight line, with the clean accuracy at "
     "0. Path norm: from the first layer to the logits, l2. Mflop: of one "
     "prediction.",
   ]
   for group in groups(rows):
-    own = [row for row in rows if _group_of(row) == group]
+    own = [row for row in rows if group_of(row) == group]
     seeds = len({row["seed"] for row in own})
     counts = sorted({row["n_examples"] for row in own}, reverse=True)
     examples = " and ".join(f"{count:,}" for count in counts)
@@ -316,31 +263,17 @@ def _tables(rows: Rows) -> str:
   return "\n\n".join(parts) + "\n"
 
 
+def _figures(rows: Rows) -> dict[str, Callable[[Rows], "Figure"]]:
+  drawn = {"curves.png": curves}
+  if any(_SIGMA.fullmatch(row["method"]) for row in rows):
+    drawn["sigma_against_eps.png"] = sigma_against_eps
+  return drawn
+
+
 def main(argv: Sequence[str] | None = None) -> int:
   """Writes the tables and figures of a study and returns the exit code."""
-  parser = argparse.ArgumentParser(
-    description="Tables and figures of a study of attacks, from its rows."
-  )
-  parser.add_argument("results", help="the study's results.csv")
-  parser.add_argument("--out", required=True, help="the folder to write to")
-  args = parser.parse_args(argv)
-  path, out = pathlib.Path(args.results), pathlib.Path(args.out)
-  if not path.exists():
-    parser.error(f"{path}: not found")
-  try:
-    rows = evaluation.read_rows(path)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "tables.md").write_text(_tables(rows), encoding="utf-8")
-    pictures = {"curves.png": curves}
-    if any(_SIGMA.fullmatch(row["method"]) for row in rows):
-      pictures["sigma_against_eps.png"] = sigma_against_eps
-    for name, draw in pictures.items():
-      draw(rows).savefig(out / name, dpi=80)
-      print(out / name)
-  except (data.DataError, ValueError) as error:
-    parser.error(str(error))
-  print(out / "tables.md")
-  return 0
+  what = "Tables and figures of a study of attacks, from its rows."
+  return runs.write_study(argv, what, _tables, _figures)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from jaxrobust import data, evaluation
 if TYPE_CHECKING:
   from matplotlib.figure import Figure
 
+Rows = Sequence[Mapping[str, Any]]
+
 # Okabe and Ito's colours: told apart with any colour vision, and in grey.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = "osD^v"
@@ -95,4 +97,41 @@ def write(
   pathlib.Path(args.out).parent.mkdir(parents=True, exist_ok=True)
   figure.savefig(args.out, dpi=150)
   print(args.out)
+  return 0
+
+
+def write_study(
+  argv: Sequence[str] | None,
+  what: str,
+  tables: Callable[[Rows], str],
+  figures: Callable[[Rows], Mapping[str, Callable[[Rows], "Figure"]]],
+) -> int:
+  """The command of a study's report: `tables.md` and pictures from its rows.
+
+  Args:
+    argv: The command's arguments, or None for those of the process.
+    what: The report, in a sentence.
+    tables: Makes the text of `tables.md`.
+    figures: What draws each picture that these rows allow, by file name.
+
+  Returns:
+    The exit code.
+  """
+  parser = argparse.ArgumentParser(description=what)
+  parser.add_argument("results", help="the study's results.csv")
+  parser.add_argument("--out", required=True, help="the folder to write to")
+  args = parser.parse_args(argv)
+  path, out = pathlib.Path(args.results), pathlib.Path(args.out)
+  if not path.exists():
+    parser.error(f"{path}: not found")
+  try:
+    rows = evaluation.read_rows(path)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "tables.md").write_text(tables(rows), encoding="utf-8")
+    for name, draw in figures(rows).items():
+      draw(rows).savefig(out / name, dpi=80)
+      print(out / name)
+  except ValueError as error:
+    parser.error(str(error))
+  print(out / "tables.md")
   return 0

@@ -6,10 +6,8 @@ writes `tables.md`, `heatmaps.png` and, if the study maps tail index against
 strength, `maps.png`.
 """
 
-import argparse
 import collections
 import math
-import pathlib
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxrobust import data, evaluation
+from jaxrobust import evaluation
+from jaxrobust.report import runs
 
 if TYPE_CHECKING:
   from matplotlib.figure import Figure
@@ -305,33 +304,19 @@ def _tables(rows: Sequence[Mapping[str, Any]]) -> str:
   return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _figures(
+  rows: runs.Rows,
+) -> dict[str, Callable[[runs.Rows], "Figure"]]:
+  drawn = {"heatmaps.png": heat_maps}
+  if groups(rows, maps=True):
+    drawn["maps.png"] = sensitivity_maps
+  return drawn
+
+
 def main(argv: Sequence[str] | None = None) -> int:
   """Writes the tables and figures of a study and returns the exit code."""
-  parser = argparse.ArgumentParser(
-    description="Tables and heat maps of a study, from its results.csv."
-  )
-  parser.add_argument("results", help="the study's results.csv")
-  parser.add_argument("--out", required=True, help="the folder to write to")
-  args = parser.parse_args(argv)
-  path, out = pathlib.Path(args.results), pathlib.Path(args.out)
-  if not path.exists():
-    parser.error(f"{path}: not found")
-  try:
-    rows = evaluation.read_rows(path)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "tables.md").write_text(_tables(rows), encoding="utf-8")
-    pictures: dict[str, Callable[[], Any]] = {
-      "heatmaps.png": lambda: heat_maps(rows)
-    }
-    if groups(rows, maps=True):
-      pictures["maps.png"] = lambda: sensitivity_maps(rows)
-    for name, draw in pictures.items():
-      draw().savefig(out / name, dpi=80)
-      print(out / name)
-  except (data.DataError, ValueError) as error:
-    parser.error(str(error))
-  print(out / "tables.md")
-  return 0
+  what = "Tables and heat maps of a study, from its results.csv."
+  return runs.write_study(argv, what, _tables, _figures)
 
 
 if __name__ == "__main__":

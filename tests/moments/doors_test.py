@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,7 +30,8 @@ CASES = [
   *((name, LINEAR) for name in ("mlp", "lenet5", "small_cnn", "fcn1d")),
   *((name, LINEAR) for name in ("vgg11", "resnet18", "resnet1d", "lstm")),
   *((name, MOMENT) for name in ("mlp", "small_cnn", "fcn1d", "lstm")),
-  # Their maximum of Gaussians takes half a minute to compile.
+  ("lenet5", MOMENT),
+  # Their maximum of Gaussians takes half a minute to compile, each.
   *((name, GATHER) for name in ("lenet5", "vgg11", "resnet18", "resnet1d")),
 ]
 # Programs that run once: compiled fast rather than fast.
@@ -119,11 +121,22 @@ def test_doors_agree_on_stable_noise(name):
   )
 
 
-def test_attention_of_the_same_tokens_is_refused():
+def test_a_written_out_layer_norm_is_refused():
   model, variables, inputs = network("vit_tiny")
   state = moments.Moments(inputs, jnp.ones_like(inputs))
   with pytest.raises(moments.PropagationError, match="LayerNorm"):
     second_door(model, variables, state)
+
+
+def test_attention_of_the_same_tokens_is_refused():
+  tokens = jnp.asarray(
+    np.random.default_rng(0).normal(size=(2, 3, 4)), jnp.float32
+  )
+  layer = nn.MultiHeadDotProductAttention(num_heads=2)
+  variables = layer.init(jax.random.key(0), tokens)
+  state = moments.Moments(tokens, jnp.ones_like(tokens))
+  with pytest.raises(moments.PropagationError, match="queries and keys"):
+    moments.propagate(lambda x: layer.apply(variables, x))(state)
 
 
 @pytest.mark.quick

@@ -11,8 +11,6 @@ from jax.sharding import PartitionSpec
 from jaxrobust import moments
 from jaxrobust.moments import Moments, Rules, Tangents, ops, propagate, table
 
-pytestmark = pytest.mark.quick
-
 RNG = np.random.default_rng(0)
 W1 = jnp.asarray(RNG.normal(size=(4, 16)) / 2, jnp.float32)
 W2 = jnp.asarray(RNG.normal(size=(16, 3)) / 4, jnp.float32)
@@ -62,6 +60,7 @@ def test_activations_are_taken_as_wholes(name):
     assert_states_equal(propagate(function)(state), state.unary(function))
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
   "function",
   [
@@ -315,6 +314,7 @@ def test_functions_within_the_function(name):
   assert_states_equal(propagate(INSIDE[name])(state), propagate(net)(state))
 
 
+@pytest.mark.quick
 def test_scan_equals_the_loop_written_out():
   def cell(carry, x):
     h, count = carry
@@ -399,6 +399,18 @@ REFUSED = [
   ("mul", lambda x: loop(lambda c, y: (c, y * x[0]))(x)),
   ("div", lambda x: x / jnp.linalg.norm(x, axis=-1, keepdims=True)),
   ("sub", lambda x: x - x.mean(0)),
+  ("sub", lambda x: (x @ W1) - (x @ W1).mean(0)),
+  ("mul", lambda x: (x @ W1) * (x @ W1)[:, ::-1]),
+  ("log", lambda x: jnp.log(x)),
+  ("log1p", lambda x: jnp.log1p(x @ W1)),
+  ("log", lambda x: jnp.log(1 - jax.nn.sigmoid(x))),
+  ("sqrt", lambda x: jnp.linalg.norm(x)),
+  ("rsqrt", lambda x: lax.rsqrt(jnp.sum(x * x, 1) + 1e-3)),
+  ("pow", lambda x: x**1.5),
+  ("integer_pow", lambda x: x**-2),
+  ("div", lambda x: 1 / x),
+  ("div", lambda x: x[:, :2] / jnp.tanh(x[:, 2:])),
+  ("acos", lambda x: jnp.arccos(x)),
   (
     "sub",
     lambda x: nn.avg_pool(x[..., None], (2,), padding="SAME")[..., 0] - x,
@@ -417,6 +429,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(("name", "function"), REFUSED)
 def test_what_has_no_right_rule_is_refused_with_its_line(name, function):
   with pytest.raises(moments.PropagationError) as error:
@@ -425,6 +438,75 @@ def test_what_has_no_right_rule_is_refused_with_its_line(name, function):
   assert message.startswith(f"{name}: ")
   assert "propagate_test.py:" in message
   assert "moments.register_rule" in message
+
+
+REPEATED = {
+  "square": (lambda f, x: f(x) * f(x), jnp.square),
+  "difference": (lambda f, x: f(x) - f(x), lambda y: y - y),
+  "sum": (lambda f, x: f(x) + f(x), lambda y: 2 * y),
+  "magnitude": (lambda f, x: jnp.maximum(f(x), -f(x)), jnp.abs),
+}
+LAYERS_TWICE = {
+  "dense": lambda x: x @ W1,
+  "transposed": lambda x: x @ (2 * W1.T).T,
+  "bfloat16": lambda x: jnp.tanh(x).astype(jnp.bfloat16).astype(float) @ W1,
+  "network": lambda x: jax.nn.silu(2 * x @ W1 + 0.1) @ W2,
+  "jit": lambda x: jax.jit(net)(x),
+  "remat": INSIDE["remat"],
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS_TWICE)
+@pytest.mark.parametrize("name", REPEATED)
+def test_an_expression_written_twice_is_one_value(name, layer):
+  written, function = REPEATED[name]
+  layer, state = LAYERS_TWICE[layer], noisy(X)
+  out = propagate(lambda x: written(layer, x))(state)
+  assert_states_equal(out, propagate(layer)(state).unary(function), rtol=1e-4)
+
+
+def test_an_expression_of_two_steps_of_a_loop_is_two_values():
+  def step(carry, x):
+    return carry * 0.5 + x @ W2[:4], x @ W2[:4] - x @ W2[:4]
+
+  series = jnp.stack([X, 2 * X])
+  last, nothing = propagate(lambda xs: lax.scan(step, jnp.zeros((2, 3)), xs))(
+    noisy(series)
+  )
+  variances = 0.3 * jnp.sum(W2[:4] ** 2, 0)
+  np.testing.assert_allclose(last.var[0], 1.25 * variances, rtol=1e-5)
+  assert jnp.all(nothing.var == 0)
+
+
+DEFINED = {
+  "magnitude": lambda x: jnp.sqrt(x * x + 0.1),
+  "softplus": lambda x: jnp.log(1 + jnp.exp(x)),
+  "log_of_relu": lambda x: jnp.log(jax.nn.relu(x) + 0.5),
+  "log_of_sigmoid": lambda x: jnp.log(jax.nn.sigmoid(x)),
+  "root_of_softplus": lambda x: jnp.sqrt(jax.nn.softplus(x)),
+  "clipped": lambda x: jnp.arcsin(jnp.clip(x, -0.9, 0.9)),
+  "sigmoid": lambda x: 1 / (1 + jnp.exp(-x)),
+  "cauchy": lambda x: (1 + x**2) ** -1.5,
+  "power_of_two": lambda x: jnp.power(2.5, x),
+  "ratio": lambda x: x[:, :2] / (1 + jnp.abs(x[:, 2:])),
+}
+
+
+@pytest.mark.parametrize("name", DEFINED)
+def test_functions_that_stay_in_their_domain_agree_with_samples(name):
+  state = noisy(X)
+  out = propagate(DEFINED[name])(state)
+  mean, var = sampled(DEFINED[name], state)
+  np.testing.assert_allclose(out.mean, mean, atol=0.04)
+  np.testing.assert_allclose(out.var, var, rtol=0.1, atol=0.01)
+
+
+@pytest.mark.parametrize("relu", ["laplace", "linear"])
+def test_linearised_modes_take_a_logarithm_to_first_order(relu):
+  state = Moments(jnp.full(3, 2.0), jnp.full(3, 0.5), Rules(relu=relu))
+  out = propagate(jnp.log)(state)
+  np.testing.assert_allclose(out.mean, np.log(2.0), rtol=1e-6)
+  np.testing.assert_allclose(out.var, 0.5 / 4, rtol=1e-6)
 
 
 ALLOWED = [

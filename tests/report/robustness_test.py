@@ -11,13 +11,21 @@ from jaxrobust.report import robustness
 PGD = "pgd(steps=40, restarts=1)"
 
 
-def row(method, seed, perturbation, strength, value, metric="accuracy"):
+def row(
+  method,
+  seed,
+  perturbation,
+  strength,
+  value,
+  metric="accuracy",
+  group="mnist/sigma",
+):
   return {
-    "run": f"mnist/sigma/{method}/{seed}",
+    "run": f"{group}/{method}/{seed}",
     "method": method,
     "seed": seed,
     "step": 10,
-    "dataset": "mnist",
+    "dataset": group.partition("/")[0],
     "split": "test",
     "perturbation": perturbation,
     "strength": strength,
@@ -74,6 +82,7 @@ def test_the_table_has_a_line_per_method(rows):
   lines = robustness.table(rows, "mnist/sigma").splitlines()
   assert len(lines) == 2 + 4
   assert "PGD 0.1" in lines[0]
+  assert "| radius at 50 % |" in lines[0]
   assert "| 80.0 ± 0.0 |" in lines[3]
   assert "| 3.50 ± 0.71 |" in lines[-1]
 
@@ -81,6 +90,40 @@ def test_the_table_has_a_line_per_method(rows):
 def test_an_unknown_group_is_named(rows):
   with pytest.raises(ValueError, match=r"group 'cifar'.*mnist/sigma"):
     robustness.measured(rows, "cifar")
+
+
+def of_groups(method, accuracies):
+  """One clean row per group, of the same method."""
+  return [
+    row(method, 0, "clean", 0.0, value, group=group)
+    for group, value in accuracies.items()
+  ]
+
+
+def test_a_group_whose_name_begins_with_another_is_apart():
+  nested = of_groups("a", {"cifar10": 0.5, "cifar10/resnet18": 0.9})
+  assert robustness.groups(nested) == ["cifar10", "cifar10/resnet18"]
+  for group, value in (("cifar10", 50.0), ("cifar10/resnet18", 90.0)):
+    found = robustness.measured(nested, group)
+    assert found == {"a": {"clean": {0: pytest.approx(value)}}}
+
+
+def test_every_network_has_its_own_lines_against_sigma():
+  names = "mse, sigma=0", "expected_mse, linear, sigma=0.6"
+  expected = {"mnist/sigma": 0.9, "cifar10": 0.5, "cifar10/resnet18": 0.7}
+  made = [made for name in names for made in of_groups(name, expected)]
+  made += of_groups("standard", {"mnist/baseline": 0.8, "cifar10": 0.4})
+  panels = robustness.sigma_against_eps(made).axes
+  assert [axes.get_title() for axes in panels] == [
+    group for group in expected for _ in range(2)
+  ]
+  levels = {"mnist/sigma": 80.0, "cifar10": 40.0}
+  for axes, (group, value) in zip(panels[1::2], expected.items(), strict=True):
+    lines = {line.get_label(): line for line in axes.lines}
+    assert list(lines["linear"].get_ydata()) == pytest.approx(2 * [100 * value])
+    assert ("standard" in lines) == (group in levels)
+    if group in levels:
+      assert lines["standard"].get_ydata()[0] == pytest.approx(levels[group])
 
 
 def test_the_figure_has_a_line_per_rule_that_starts_without_noise(rows):
