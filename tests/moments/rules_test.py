@@ -211,3 +211,18 @@ def test_quadrature_at_a_point_is_the_function_and_its_derivative():
   np.testing.assert_array_equal(var, zero)
   slope = jax.grad(lambda x: moments(x, zero)[0].sum())(x)
   np.testing.assert_allclose(slope, 1 - np.tanh(x) ** 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  "variance",
+  [
+    lambda v: rules.softmax(jnp.array([0.3, -0.2, 1.0]), v)[1],
+    lambda v: rules.normalised_var(jnp.array([-1.2, 0.0, 1.2]), v, (0,)),
+  ],
+)
+def test_variances_without_noise_have_their_whole_gradient(variance):
+  # They are linear in v, so the gradient at 0 is that anywhere.
+  zero, one = jnp.zeros(3), jnp.ones(3)
+  np.testing.assert_allclose(
+    jax.jacfwd(variance)(zero), jax.jacfwd(variance)(one), rtol=1e-5, atol=1e-7
+  )
