@@ -107,9 +107,13 @@ def curves(rows: Rows) -> "Figure":
   for axes in panels[len(names) :]:
     axes.remove()
   for axes, group in zip(panels, names, strict=False):
-    for method, found in measured(rows, group).items():
+    # More lines than colours: the style of the line changes with each round.
+    for number, (method, found) in enumerate(measured(rows, group).items()):
       mean = _mean_curve(found)
-      axes.plot(list(mean), list(mean.values()), marker="o", label=method)
+      style = ("-", "--", ":")[number // 10 % 3]
+      axes.plot(
+        list(mean), list(mean.values()), marker="o", ls=style, label=method
+      )
     axes.set(title=group, xlabel="eps", ylabel="accuracy, %", ylim=(0, 100))
     axes.legend(fontsize=6)
   return figure
@@ -153,7 +157,7 @@ def sigma_against_eps(rows: Rows) -> "Figure":
     _against_sigma(right, {m: c["clean"] for m, c in found.items()})
     left.set(title=group, ylabel="radius at which half are right")
     right.set(title=group, ylabel="clean accuracy, %")
-    left.legend(fontsize="small")
+    right.legend(fontsize="small", loc="lower left")
   return figure
 
 
