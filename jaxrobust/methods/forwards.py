@@ -18,7 +18,7 @@ import flax.linen as nn
 import jax
 
 from jaxrobust import models
-from jaxrobust.methods import stochastic
+from jaxrobust.methods import sampled, stochastic
 
 
 class ForwardFn(Protocol):
@@ -89,5 +89,5 @@ def deterministic() -> ForwardFn:
 FORWARDS: dict[str, Callable[..., ForwardFn]] = {
   "deterministic": deterministic,
   "moments": stochastic.moments_forward,
-  "sampled": stochastic.sampled,
+  "sampled": sampled.sampled,
 }

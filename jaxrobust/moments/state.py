@@ -5,6 +5,7 @@ with arrays and products with them. Functions of `jax.numpy` do not take it;
 those of `jaxrobust.moments.ops` do.
 """
 
+import abc
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, Self
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 
-class State:
+class State(abc.ABC):
   """What the classes that can be carried through a network share.
 
   A subclass has the field of the values without noise, or of the mean, as
@@ -45,6 +46,7 @@ class State:
     leaves = (jax.tree.leaves(x) for x in (self, *others))
     return self.like(*map(function, *leaves))
 
+  @abc.abstractmethod
   def affine(
     self,
     value: jax.Array,
@@ -59,33 +61,33 @@ class State:
       linear: (kernel, x) to what the layer makes of x with that kernel, without
         a bias.
     """
-    raise NotImplementedError
 
+  @abc.abstractmethod
   def times(self, factor: jax.Array | float) -> Self:
     """The product with a constant that broadcasts to the state's shape."""
-    raise NotImplementedError
 
   def plus(self, offset: jax.Array | float) -> Self:
     """The sum with a constant that broadcasts to the state's shape."""
     loc, *others = jax.tree.leaves(self)
     return self.like(loc + offset, *others)
 
+  @abc.abstractmethod
   def add(self, other: Any) -> Self:
     """The sum of two states."""
-    raise NotImplementedError
 
+  @abc.abstractmethod
   def contract(
     self,
     function: Callable[[jax.Array, jax.Array], jax.Array],
     other: Any,
   ) -> Self:
     """A sum over products with another state, as of an einsum."""
-    raise NotImplementedError
 
+  @abc.abstractmethod
   def sum(self, axes: tuple[int, ...]) -> Self:
     """The sum over axes."""
-    raise NotImplementedError
 
+  @abc.abstractmethod
   def normalise(
     self,
     value: jax.Array,
@@ -103,23 +105,22 @@ class State:
       axes: over which the statistics were taken; within one example.
       centred: whether the mean was taken off.
     """
-    raise NotImplementedError
 
+  @abc.abstractmethod
   def unary(self, function: Callable[[jax.Array], jax.Array]) -> Self:
     """Any elementwise function, as a whole."""
-    raise NotImplementedError
 
   def relu(self) -> Self:
     """The rectified state."""
     return self.unary(jax.nn.relu)
 
+  @abc.abstractmethod
   def maximum(self, other: Any) -> Self:
     """The larger of two states, elementwise."""
-    raise NotImplementedError
 
+  @abc.abstractmethod
   def softmax(self, axis: int) -> Self:
     """Probabilities along an axis."""
-    raise NotImplementedError
 
   # An array's habits.
 

@@ -7,28 +7,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import (
+  CLASSES,
+  WEIGHTS,
+  classes_of,
+  images,
+  linear,
+  net,
+)
 
 from jaxrobust import attacks
 
-COUNT, SHAPE, CLASSES = 400, (4, 4, 3), 5
-RNG = np.random.default_rng(0)
-IMAGES = RNG.uniform(0.0, 1.0, (COUNT, *SHAPE)).astype(np.float32)
+COUNT = 400
+IMAGES = images(COUNT)
 KEYS = jax.random.split(jax.random.key(0), COUNT)
-WEIGHTS = RNG.normal(size=(48, CLASSES)).astype(np.float32)
-HIDDEN = RNG.normal(size=(48, 16), scale=0.5).astype(np.float32)
-OUT = RNG.normal(size=(16, CLASSES), scale=0.5).astype(np.float32)
-
-
-def linear(x):
-  return x.reshape((len(x), -1)) @ WEIGHTS
-
-
-def net(x):
-  return jnp.tanh(x.reshape((len(x), -1)) @ HIDDEN) @ OUT
 
 
 def labels_of(logits_fn):
-  return np.argmax(np.asarray(logits_fn(IMAGES)), axis=1).astype(np.int32)
+  return classes_of(logits_fn, IMAGES)
 
 
 def fallen(logits_fn, name, **options):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxrobust import models
-from jaxrobust.methods import forwards, stochastic
+from jaxrobust.methods import forwards, sampled, stochastic
 
 SHAPES = {
   "mlp": (4, 4, 1),
@@ -49,7 +49,7 @@ def cases():
 
 def make_forward(mode, **options):
   if MODES[mode] is None:
-    return stochastic.sampled(sigma=0.0, samples=2, **options)
+    return sampled.sampled(sigma=0.0, samples=2, **options)
   return stochastic.moments_forward(sigma=0.0, **MODES[mode], **options)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxrobust import methods, models, moments
-from jaxrobust.methods import inner_noise, stochastic
+from jaxrobust.methods import inner_noise, sampled, stochastic
 
 KEYS = jax.random.split(jax.random.key(5), 2)
 
@@ -171,7 +171,7 @@ def test_probes_are_unbiased_with_the_promised_spread():
   "forward",
   [
     stochastic.moments_forward(sigma=0.6, covariance="probes", predict="mean"),
-    stochastic.sampled(sigma=0.6, samples=3, predict="mean"),
+    sampled.sampled(sigma=0.6, samples=3, predict="mean"),
   ],
 )
 def test_evaluation_does_not_depend_on_the_batch(forward):
@@ -204,7 +204,7 @@ def test_the_first_two_layers_are_exact_with_pooling_of_pairs():
   variables["params"]["Conv_0"]["bias"] += 8.0
   forward = stochastic.moments_forward(sigma=0.6, relu="moment")
   law = once(forward, model, variables, x, None).distribution
-  drawn = stochastic.sampled(sigma=0.6, samples=100_000)
+  drawn = sampled.sampled(sigma=0.6, samples=100_000)
   samples = jax.jit(lambda: run(drawn, model, variables, x, KEYS[:1]))()
   assert_moments(law, samples.distribution.logits)
 
@@ -269,7 +269,7 @@ def test_deep_diagonal_moments_are_near_the_sampled_ones(name, bias, low, high):
     sigma=0.3, relu="moment", predict="mean"
   )
   law = jit(lambda: run(analytic, model, variables, x, None, False))()
-  drawn = stochastic.sampled(sigma=0.3, samples=4000, predict="mean")
+  drawn = sampled.sampled(sigma=0.3, samples=4000, predict="mean")
   samples = jit(lambda: run(drawn, model, variables, x, KEYS, False))()
   samples = samples.distribution.logits
   law = law.distribution
@@ -344,7 +344,7 @@ def test_samples_have_the_analytic_law(alpha):
   model = Linear()
   variables = model.init(jax.random.key(0), x)
   analytic = stochastic.moments_forward(sigma=0.6, alpha=alpha)
-  drawn = stochastic.sampled(sigma=0.6, alpha=alpha, samples=20_000)
+  drawn = sampled.sampled(sigma=0.6, alpha=alpha, samples=20_000)
   law = once(analytic, model, variables, x).distribution
   logits = once(drawn, model, variables, x).distribution.logits
   centred = np.asarray(logits - law.loc)
@@ -503,7 +503,7 @@ def test_drawn_noise_goes_through_any_model():
   model, x = Foreign(), jnp.ones((2, 5))
   variables = model.init(jax.random.key(0), x)
   keys = jax.random.split(jax.random.key(1), 2)
-  forward = stochastic.sampled(sigma=0.6)
+  forward = sampled.sampled(sigma=0.6)
   outputs, _ = forward(model, variables, x, jnp.ones(2), True, keys)
   assert set(outputs.metrics) == {"sigma", "sigma_eff"}
   assert not inner_noise.carries_states(model, variables, (5,))
@@ -513,7 +513,7 @@ def test_deciding_by_a_mean_may_take_more_samples_than_a_step():
   model = models.build("mlp", num_classes=3, hidden=(4,))
   x = jnp.ones((2, 5))
   variables = model.init(jax.random.key(0), x)
-  forward = stochastic.sampled(sigma=0.6, predict="mean", predict_samples=7)
+  forward = sampled.sampled(sigma=0.6, predict="mean", predict_samples=7)
   outputs, _ = forward(model, variables, x, jnp.ones(2), False)
   assert outputs.distribution.logits.shape == (7, 2, 3)
   keys = jax.random.split(jax.random.key(1), 2)
@@ -524,7 +524,7 @@ def test_deciding_by_a_mean_may_take_more_samples_than_a_step():
 @pytest.mark.quick
 def test_sampling_needs_samples():
   with pytest.raises(ValueError, match="samples=0: must be at least 1"):
-    stochastic.sampled(sigma=0.6, samples=0)
+    sampled.sampled(sigma=0.6, samples=0)
   with pytest.raises(ValueError, match="predict_samples=4 with predict='off'"):
-    stochastic.sampled(sigma=0.6, predict_samples=4)
-  assert methods.FORWARDS["sampled"] is stochastic.sampled
+    sampled.sampled(sigma=0.6, predict_samples=4)
+  assert methods.FORWARDS["sampled"] is sampled.sampled
