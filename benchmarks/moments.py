@@ -179,7 +179,7 @@ class TrainStep:
       ),
     )
     first = state.create_state(
-      model, optimizer, shape, seed=0, with_ema=False, forward=parts.forward
+      model, optimizer, shape, seed=0, with_ema=False, method=parts
     )
     rng = np.random.default_rng(0)
     rows = case.batch[0]

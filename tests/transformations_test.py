@@ -25,7 +25,7 @@ import pytest
 from absl.testing import parameterized
 from jax.test_util import check_grads
 
-from jaxrobust import alpha_stable, data, methods, models, moments
+from jaxrobust import alpha_stable, centroids, data, methods, models, moments
 from jaxrobust.methods.moment_objectives import MOMENT_OBJECTIVES
 from jaxrobust.moments import pairs
 
@@ -70,6 +70,11 @@ HOST_SIDE = {
   "alpha_stable.fit": _HOST,
   "alpha_stable.ks_distance": _HOST,
   "alpha_stable.probability_transform": _HOST,
+  "centroids.Centroids": "a tuple",
+  "centroids.ClassSums": "a tuple",
+  "centroids.init": "makes zeros of a shape",
+  "centroids.signed_distances": "infinite for the own class; nearest_boundary "
+  "has a row",
   "data.DataError": "an exception",
   "data.Dataset": _HOST,
   "data.Draw": "a constructor; its call is example_keys",
@@ -84,23 +89,51 @@ HOST_SIDE = {
   "data.stratified_folds": _HOST,
   "evaluation.Attack": _HOST,
   "evaluation.AttackSteps": "a record of functions",
+  "evaluation.Corruption": _HOST,
+  "evaluation.Curvature": _HOST,
+  "evaluation.CurvatureSteps": "a record of functions",
+  "evaluation.Groups": "a tuple",
+  "evaluation.LossVariance": "a tuple",
   "evaluation.Perturbation": _HOST,
+  "evaluation.Probed": "a tuple",
   "evaluation.Results": _FILES,
+  "evaluation.Spectrum": "a tuple",
   "evaluation.Subject": _HOST,
   "evaluation.Task": "a constructor; its functions have rows of their own",
   "evaluation.accuracy_table": _HOST,
   "evaluation.attack_cells": _HOST,
+  "evaluation.Activations": "a record of what two passes found",
+  "evaluation.ActivationSteps": "a record of functions",
+  "evaluation.Geometry": _HOST,
+  "evaluation.corruption_cells": _HOST,
+  "evaluation.curvature_cells": _HOST,
+  "evaluation.geometry_cells": _HOST,
+  "evaluation.layer_names": _HOST,
+  "evaluation.linear_head": _HOST,
+  "evaluation.make_activation_steps": "a builder; its results have tests of "
+  "their own",
+  "evaluation.measure_geometry": _FILES,
+  "evaluation.separability": _HOST,
+  "evaluation.summarise_geometry": _HOST,
   "evaluation.expected_calibration_error": _HOST,
   "evaluation.grid": _HOST,
   "evaluation.is_attack": _HOST,
   "evaluation.make_attack_steps": "a builder; its results have tests of their "
   "own",
+  "evaluation.make_curvature_steps": "a builder; its results have tests of "
+  "their own",
+  "evaluation.make_corrupt_step": "a builder; its result has tests of its own",
+  "evaluation.make_judge_step": "a builder; its result has tests of its own",
   "evaluation.make_predict_step": "a builder; its result has tests of its own",
+  "evaluation.measure_curvature": _FILES,
   "evaluation.measure_network": _FILES,
   "evaluation.measure_weights": _FILES,
+  "evaluation.parse_combined": _HOST,
+  "evaluation.parse_patches": _HOST,
   "evaluation.prediction_flops": _HOST,
   "evaluation.pruned_cells": _HOST,
   "evaluation.read_rows": _FILES,
+  "evaluation.robustness_groups": _HOST,
   "evaluation.run": _FILES,
   "evaluation.summarise": _HOST,
   "evaluation.summarise_regression": _HOST,
@@ -169,11 +202,29 @@ def _resolve(name: str, options: Mapping[str, Any]) -> Callable[..., Any]:
   found = importlib.import_module(f"jaxrobust.{package}")
   for attribute in path:
     found = getattr(found, attribute)
-  if package == "attacks":
-    return lambda key, images, labels: found(
-      key, _first_pixels, images, labels, **options
+  place = 1 if package == "attacks" else _NETWORK_AT.get(name)
+  if place is not None:
+    return lambda *arguments: found(
+      *arguments[:place], _first_pixels, *arguments[place:], **options
     )
   return functools.partial(found, **options)
+
+
+# Which argument is the network, of functions that take one; of attacks it is 1.
+_NETWORK_AT = {
+  "evaluation.gauss_newton": 0,
+  **{
+    f"evaluation.{name}": 1
+    for name in (
+      "feature_stability",
+      "finite_difference",
+      "hutchinson",
+      "loss_variance",
+      "robustness_count",
+      "top_eigenvalue",
+    )
+  },
+}
 
 
 def _first_pixels(images):
@@ -203,7 +254,14 @@ def _part(table, name, options):
   def judged(logits, features, labels):
     # Those of a stochastic forward take the features for variances.
     law = moments.Moments(logits, features)
-    return part(models.Outputs(logits, features, law), {"labels": labels}, {})
+    outputs = models.Outputs(logits, features, law)
+    state: Any = {}
+    if hasattr(part, "initial_state"):
+      state = part.initial_state(outputs)
+    head = {"kernel": _LAST_LAYER[: features.shape[-1]], "bias": _LAST_LAYER[0]}
+    second = outputs._replace(features=features + 1)
+    batch = {"labels": labels, "mask": jnp.ones(len(logits))}
+    return part(outputs, batch, methods.Setting(second, state, head))
 
   return judged
 
@@ -224,6 +282,7 @@ _STEP = np.asarray([4, 5], np.int32)
 _IMAGES = _RNG.uniform(0.1, 0.9, (2, 3, 4, 4, 1)).astype(np.float32)
 _LOGITS = _RNG.normal(size=(2, 3, 5)).astype(np.float32)
 _LABELS = np.asarray([[0, 4, 2], [1, 1, 3]], np.int32)
+_LAST_LAYER = _RNG.normal(size=(5, 5)).astype(np.float32)
 _ALPHA, _SCALE, _RATE = _F([1.5, 0.8]), _F([0.2, 0.1]), _F([0.3, 0.1])
 _LAW = alpha_stable.AlphaStable(_ALPHA, _F([0.5, 0]), _SCALE, _F([0, 1]))
 _DRAWN = (_KEYS[:, 0], _INDEX, _STEP, _IMAGES)
@@ -239,6 +298,16 @@ _LSTM = [
   _RNG.normal(size=(2, *shape)).astype(np.float32)
   for shape in ((5, 8), (2, 8), (8,))
 ]
+_CLASS_SUMS = centroids.ClassSums(
+  _RNG.normal(size=(2, 5, 5)).astype(np.float32),
+  _F([[1, 0, 1, 0, 1], [0, 2, 0, 1, 0]]),
+)
+_CENTROIDS = centroids.Centroids(
+  _RNG.normal(size=(2, 5, 5)).astype(np.float32),
+  np.asarray([[True] * 5, [True, False] * 2 + [True]]),
+  np.ones((2, 5), np.int32),
+)
+_HEAD = (_RNG.normal(size=(2, 5, 5)).astype(np.float32), _LOGITS[:, 0])
 _PARAMS = {
   "Conv_0": {"kernel": _POOLED[0], "bias": _F([[1, 0], [0, 1]])},
   "Dense_0": {"kernel": _LOGITS},
@@ -318,10 +387,65 @@ ROWS = (
     (_KEYS, _IMAGES, _LABELS),
     {"eps": 0.3, "steps": 2, "norm": "l2", "restarts": 2},
   ),
+  Row("corruptions.uniform", (_KEYS, _IMAGES, _SCALE), smooth=(1, 2)),
+  Row("corruptions.gaussian", (_KEYS, _IMAGES, _F([0.01, 0.02])), smooth=(1,)),
+  Row("corruptions.salt_and_pepper", (_KEYS, _IMAGES, _RATE), smooth=(1,)),
+  Row(
+    "corruptions.patches",
+    (_KEYS, _IMAGES),
+    {"count": 2, "side": 2},
+    smooth=(1,),
+  ),
+  Row(
+    "corruptions.gaussian_and_patches",
+    (_KEYS, _IMAGES, _F([0.01, 0.02])),
+    {"count": 1, "side": 3},
+    smooth=(1,),
+  ),
+  Row("corruptions.resolution", (_IMAGES,), {"factor": 0.5}, smooth=(0,)),
+  Row("centroids.class_sums", (_LOGITS, _LABELS), {"num_classes": 5}, (0,)),
+  # Gradients of results with counts beside them have own tests.
+  Row("centroids.update", (_CENTROIDS, _CLASS_SUMS, _RATE)),
+  Row("centroids.nearest_boundary", (_LOGITS, _LABELS, *_HEAD)),
+  Row("centroids.margin", (_CLASS_SUMS, *_HEAD), {"delta_d": 3.0}),
+  *(
+    Row(
+      f"centroids.{name}",
+      (_LOGITS, _LABELS, _CENTROIDS.means, _CLASS_SUMS.counts),
+      {"delta_v": 0.1},
+      smooth=(0, 2),
+    )
+    for name in ("alignment", "compactness")
+  ),
+  *(
+    Row(f"centroids.{name}", (values, _CLASS_SUMS.present), smooth=(0,))
+    for name, values in (
+      ("mean_over_classes", _LOGITS[:, 1]),
+      ("regulariser", _CENTROIDS.means),
+    )
+  ),
+  Row("centroids.safe_norm", (_LOGITS,), smooth=(0,)),
   Row("data.as_float", (np.asarray([[0, 255], [7, 8]], np.uint8),)),
   Row("data.example_keys", (_KEY, np.int32([4, 6]), _INDEX, _STEP)),
   Row("data.random_crop", (_KEYS, _IMAGES), {"padding": 2}, smooth=(1,)),
   Row("data.random_flip", (_KEYS, _IMAGES), smooth=(1,)),
+  Row("evaluation.feature_stability", (_KEYS, _IMAGES), {"std": 0.1}),
+  Row(
+    "evaluation.finite_difference",
+    (_KEYS, _IMAGES, _LABELS),
+    {"h": 0.1, "probes": 3},
+  ),
+  Row("evaluation.gauss_newton", (_IMAGES,)),
+  Row("evaluation.hutchinson", (_KEYS, _IMAGES, _LABELS), {"probes": 3}),
+  Row("evaluation.largest_gap", (_LOGITS,), smooth=(0,)),
+  # Differences of losses, squared, have the rounding of the losses.
+  Row(
+    "evaluation.loss_variance",
+    (_KEYS, _IMAGES, _LABELS),
+    {"std": 1.0, "pairs": 3},
+  ),
+  Row("evaluation.robustness_count", (_KEYS, _IMAGES, _LABELS), {"std": 0.3}),
+  Row("evaluation.top_eigenvalue", (_KEYS, _IMAGES, _LABELS), {"steps": 3}),
   Row("evaluation.judge", (_LOGITS, _LABELS)),
   Row(
     "evaluation.perturb",
@@ -378,6 +502,8 @@ ROWS = (
   ),
   Row("methods.INPUTS.clean", _DRAWN, smooth=(3,)),
   Row("methods.INPUTS.gaussian", _DRAWN, {"std": 0.1, "p_noisy": 0.5}),
+  Row("methods.INPUTS.uniform", _DRAWN, {"eps": 0.1, "p_noisy": 0.5}),
+  Row("methods.INPUTS.laplace", _DRAWN, {"std": 0.1}),
   Row(
     "methods.INPUTS.alpha_stable",
     _DRAWN,
@@ -399,6 +525,12 @@ ROWS = (
     (_LOGITS, _LOGITS, _LABELS),
     {"label_smoothing": 0.1},
     smooth=(0,),
+  ),
+  *(
+    Row(
+      f"methods.OBJECTIVES.{name}", (_LOGITS, 2 * _LOGITS, _LABELS), smooth=(0,)
+    )
+    for name in ("discriminative", "stability")
   ),
   Row("methods.OBJECTIVES.mse", (_LOGITS, _LOGITS, _LOGITS + 1), smooth=(0, 2)),
   *(

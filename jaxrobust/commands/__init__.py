@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
   from jaxrobust.commands import (
     evaluate,
+    features,
     fit_noise,
     prepare,
     shell,
@@ -42,6 +43,7 @@ def _run(words: list[str]) -> int:
   )
   modules = {
     "evaluate": evaluate,
+    "features": features,
     "fit-noise": fit_noise,
     "prepare": prepare,
     "study": study,

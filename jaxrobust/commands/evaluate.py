@@ -16,7 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("--data_dir", help="instead of config.data.data_dir")
   parser.add_argument("--path", help="instead of config.data.path")
   parser.add_argument(
-    "--select", choices=("last", "best"), help="instead of config.eval.select"
+    "--select",
+    choices=("last", "best", "best_test"),
+    help="instead of config.eval.select",
   )
   parser.add_argument(
     "--sparsity",

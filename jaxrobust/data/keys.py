@@ -33,6 +33,8 @@ class Tag(enum.IntEnum):
   MIXUP = 11  # Whom an example is mixed with, and by how much.
   AUGMIX = 12  # The chains of operations of AugMix, and their mixture.
   TEST_ATTACK = 13  # Where an attack on a test input starts.
+  VIEW = 14  # The second view: all of its draws, under tags of their own.
+  CURVATURE = 15  # Probes and noise that measure a loss's curvature.
 
 
 def example_keys(
@@ -103,6 +105,11 @@ class Draw:
   key: jax.Array
   index: jax.Array
   step: jax.Array
+
+  def of_view(self) -> "Draw":
+    """The draws of the examples' second view, independent of the first's."""
+    key = jax.random.fold_in(self.key, Tag.VIEW)
+    return dataclasses.replace(self, key=key)
 
   def __call__(self, tag: Tag, once: bool = False) -> jax.Array:
     """[N] typed keys; the same at every step if `once`."""

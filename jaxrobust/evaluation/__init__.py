@@ -7,6 +7,57 @@ from jaxrobust.evaluation.attack_rows import is_attack as is_attack
 from jaxrobust.evaluation.attack_rows import (
   make_attack_steps as make_attack_steps,
 )
+from jaxrobust.evaluation.corruption_rows import Corruption as Corruption
+from jaxrobust.evaluation.corruption_rows import (
+  corruption_cells as corruption_cells,
+)
+from jaxrobust.evaluation.corruption_rows import (
+  make_corrupt_step as make_corrupt_step,
+)
+from jaxrobust.evaluation.corruption_rows import (
+  make_judge_step as make_judge_step,
+)
+from jaxrobust.evaluation.corruption_rows import (
+  parse_combined as parse_combined,
+)
+from jaxrobust.evaluation.corruption_rows import parse_patches as parse_patches
+from jaxrobust.evaluation.curvature import Probed as Probed
+from jaxrobust.evaluation.curvature import Spectrum as Spectrum
+from jaxrobust.evaluation.curvature import (
+  finite_difference as finite_difference,
+)
+from jaxrobust.evaluation.curvature import gauss_newton as gauss_newton
+from jaxrobust.evaluation.curvature import hutchinson as hutchinson
+from jaxrobust.evaluation.curvature import top_eigenvalue as top_eigenvalue
+from jaxrobust.evaluation.curvature_rows import CURVATURE as CURVATURE
+from jaxrobust.evaluation.curvature_rows import Curvature as Curvature
+from jaxrobust.evaluation.curvature_rows import CurvatureSteps as CurvatureSteps
+from jaxrobust.evaluation.curvature_rows import (
+  curvature_cells as curvature_cells,
+)
+from jaxrobust.evaluation.curvature_rows import (
+  make_curvature_steps as make_curvature_steps,
+)
+from jaxrobust.evaluation.curvature_rows import (
+  measure_curvature as measure_curvature,
+)
+from jaxrobust.evaluation.geometry import FEATURES as FEATURES
+from jaxrobust.evaluation.geometry import Activations as Activations
+from jaxrobust.evaluation.geometry import ActivationSteps as ActivationSteps
+from jaxrobust.evaluation.geometry import layer_names as layer_names
+from jaxrobust.evaluation.geometry import linear_head as linear_head
+from jaxrobust.evaluation.geometry import (
+  make_activation_steps as make_activation_steps,
+)
+from jaxrobust.evaluation.geometry import separability as separability
+from jaxrobust.evaluation.geometry import (
+  summarise_geometry as summarise_geometry,
+)
+from jaxrobust.evaluation.geometry_rows import Geometry as Geometry
+from jaxrobust.evaluation.geometry_rows import geometry_cells as geometry_cells
+from jaxrobust.evaluation.geometry_rows import (
+  measure_geometry as measure_geometry,
+)
 from jaxrobust.evaluation.metrics import (
   expected_calibration_error as expected_calibration_error,
 )
@@ -19,6 +70,12 @@ from jaxrobust.evaluation.network_rows import (
 from jaxrobust.evaluation.network_rows import (
   prediction_flops as prediction_flops,
 )
+from jaxrobust.evaluation.noise_bounds import LossVariance as LossVariance
+from jaxrobust.evaluation.noise_bounds import (
+  feature_stability as feature_stability,
+)
+from jaxrobust.evaluation.noise_bounds import largest_gap as largest_gap
+from jaxrobust.evaluation.noise_bounds import loss_variance as loss_variance
 from jaxrobust.evaluation.perturbations import Perturbation as Perturbation
 from jaxrobust.evaluation.perturbations import grid as grid
 from jaxrobust.evaluation.perturbations import judge as judge
@@ -35,6 +92,13 @@ from jaxrobust.evaluation.regression import (
 from jaxrobust.evaluation.results import COLUMNS as COLUMNS
 from jaxrobust.evaluation.results import Results as Results
 from jaxrobust.evaluation.results import read_rows as read_rows
+from jaxrobust.evaluation.robustness import Groups as Groups
+from jaxrobust.evaluation.robustness import (
+  robustness_count as robustness_count,
+)
+from jaxrobust.evaluation.robustness import (
+  robustness_groups as robustness_groups,
+)
 from jaxrobust.evaluation.sparsity import exact_zeros as exact_zeros
 from jaxrobust.evaluation.sparsity import hoyer as hoyer
 from jaxrobust.evaluation.sparsity import hoyer_per_tensor as hoyer_per_tensor

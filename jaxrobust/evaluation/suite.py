@@ -142,5 +142,16 @@ def _strength_text(perturbation: str, strength: float) -> str:
     return ""
   if is_attack(perturbation):
     return f"eps {strength:g}"
-  units = {"gaussian": "std", "pruned": "share"}
-  return f"{units.get(perturbation, 'flip rate')} {strength:g}"
+  kind = perturbation.partition("(")[0]
+  return f"{_UNITS.get(kind, 'flip rate')} {strength:g}"
+
+
+_UNITS = {
+  "gaussian": "std",
+  "gaussian+patches": "std",
+  "patches": "count",
+  "pruned": "share",
+  "resolution": "factor",
+  "salt_and_pepper": "share",
+  "uniform": "eps",
+}

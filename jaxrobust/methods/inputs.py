@@ -15,7 +15,14 @@ perhaps, further entries that an objective reads:
 
 from collections.abc import Callable
 
-from jaxrobust.methods import adversarial, augmix, bursts, mixing, noise
+from jaxrobust.methods import (
+  adversarial,
+  augmix,
+  bursts,
+  light_noise,
+  mixing,
+  noise,
+)
 from jaxrobust.methods.context import InputFn
 
 
@@ -39,6 +46,8 @@ def clean(shape: tuple[int, ...]) -> InputFn:
 INPUTS: dict[str, Callable[..., InputFn]] = {
   "clean": clean,
   "gaussian": noise.gaussian,
+  "uniform": light_noise.uniform,
+  "laplace": light_noise.laplace,
   "alpha_stable": noise.alpha_stable,
   "adversarial": adversarial.adversarial,
   "mixup": mixing.mixup,

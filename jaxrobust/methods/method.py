@@ -1,4 +1,4 @@
-"""A method: one choice in each of the three slots, and the named presets.
+"""A method: one choice in each slot, and the named presets.
 
 The fields of `config.method` are made from the keyword parameters of the
 functions in the tables, so a new input, forward or objective is one function
@@ -15,36 +15,47 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
-from jaxrobust.methods import forwards, inputs, objectives
+from jaxrobust.methods import forwards, inputs, objectives, views
 from jaxrobust.methods.context import InputFn
 from jaxrobust.methods.moment_objectives import MOMENT_OBJECTIVES
+from jaxrobust.methods.setting import ObjectiveFn
 
 SLOTS: dict[str, Mapping[str, Callable[..., Any]]] = {
   "input": inputs.INPUTS,
+  "view": views.VIEWS,
   "forward": forwards.FORWARDS,
   "objective": objectives.OBJECTIVES,
 }
 
-# name: (input, forward, objective)
-PRESETS: dict[str, tuple[str, str, str]] = {
-  "standard": ("clean", "deterministic", "cross_entropy"),
-  "gaussian": ("gaussian", "deterministic", "cross_entropy"),
-  "alpha_stable": ("alpha_stable", "deterministic", "cross_entropy"),
-  "adversarial": ("adversarial", "deterministic", "cross_entropy"),
-  "mixup": ("mixup", "deterministic", "cross_entropy"),
-  "augmix": ("augmix", "deterministic", "cross_entropy"),
-  "stochastic": ("clean", "moments", "expected_mse"),
-  "monte_carlo": ("clean", "sampled", "cross_entropy"),
+# name: (input, view, forward, objective)
+PRESETS: dict[str, tuple[str, str, str, str]] = {
+  "standard": ("clean", "none", "deterministic", "cross_entropy"),
+  "gaussian": ("gaussian", "none", "deterministic", "cross_entropy"),
+  "alpha_stable": ("alpha_stable", "none", "deterministic", "cross_entropy"),
+  "adversarial": ("adversarial", "none", "deterministic", "cross_entropy"),
+  "mixup": ("mixup", "none", "deterministic", "cross_entropy"),
+  "augmix": ("augmix", "none", "deterministic", "cross_entropy"),
+  "stochastic": ("clean", "none", "moments", "expected_mse"),
+  "monte_carlo": ("clean", "none", "sampled", "cross_entropy"),
+  "discriminative": ("clean", "gaussian", "deterministic", "discriminative"),
+  "margin_compactness": ("clean", "none", "deterministic", "discriminative"),
+  "stability": ("clean", "gaussian", "deterministic", "stability"),
+  "clean_and_noisy": ("clean", "gaussian", "deterministic", "cross_entropy"),
 }
+# What every second view has besides its input's parameters.
+_VIEW_FIELDS = {"shared_aug": (bool, False), "batch_norm": (str, "sequential")}
+# What a preset says of it.
+_VIEW_OPTIONS = {"clean_and_noisy": {"batch_norm": "joint"}}
 
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-  """The three parts that the train step composes."""
+  """The parts that the train step composes; `view` is None for none."""
 
   input: InputFn
   forward: forwards.ForwardFn
-  objective: objectives.ObjectiveFn
+  objective: ObjectiveFn
+  view: views.View | None = None
 
 
 def preset(name: str) -> ml_collections.ConfigDict:
@@ -54,8 +65,9 @@ def preset(name: str) -> ml_collections.ConfigDict:
     name: A key of `PRESETS`.
 
   Returns:
-    A ConfigDict with `name`, `input`, `forward` and `objective`. A parameter
-    that is None takes its function's default.
+    A ConfigDict with `name`, `input`, `view`, `forward` and `objective`. A
+    parameter that is None takes its function's default, or that of
+    `views.View`.
 
   Raises:
     ValueError: If there is no such preset.
@@ -74,14 +86,17 @@ def preset(name: str) -> ml_collections.ConfigDict:
     fields: dict[str, tuple[Any, Any]] = {}
     for function in table.values():
       fields.update(parameters(function))
+    if slot == "view":
+      fields.update(_VIEW_FIELDS)
     config[slot] = ml_collections.ConfigDict(
       {"name": part, **placeholders(fields)}
     )
+  config.view.update(_VIEW_OPTIONS.get(name, {}))
   return config
 
 
 def build(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> Method:
-  """Builds the three parts named by `config.method`.
+  """Builds the parts named by `config.method`.
 
   Args:
     config: As made by `preset`.
@@ -106,15 +121,23 @@ def build(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> Method:
     field = f"config.method.{slot}"
     section: Any = config[slot]
     function = lookup(table, section.name, f"{field}.name")
-    given = chosen(section, parameters(function), field)
-    positional = (shape,) if slot == "input" else ()
+    fields = parameters(function)
+    if slot == "view" and section.name != "none":
+      fields.update(_VIEW_FIELDS)
+    given = chosen(section, fields, field)
+    own = {k: given.pop(k) for k in _VIEW_FIELDS if k in given}
+    positional = (shape,) if slot in ("input", "view") else ()
     try:
       parts[slot] = function(*positional, **given)
+      if slot == "view" and parts[slot] is not None:
+        parts[slot] = views.View(parts[slot], **own)
     except ValueError as error:
       raise ValueError(f"{field}: {error}") from error
   _require_fitting(config)
-  if config.objective.name not in MOMENT_OBJECTIVES:
-    parts["objective"] = objectives.over_samples(parts["objective"])
+  _require_fitting_views(config)
+  if config.forward.name == "sampled":
+    if config.objective.name not in MOMENT_OBJECTIVES:
+      parts["objective"] = objectives.over_samples(parts["objective"])
   return Method(**parts)
 
 
@@ -153,6 +176,41 @@ def _require_fitting(config: ml_collections.ConfigDict) -> None:
     )
 
 
+def _require_fitting_views(config: ml_collections.ConfigDict) -> None:
+  """Refuses a second view nobody looks at, or labels an objective can't use."""
+  forward: Any = config.forward
+  name, view = config.objective.name, config.view.name
+  field = f"config.method.objective.name={name!r}"
+  if view != "none" and name not in objectives.VIEW_OBJECTIVES:
+    raise ValueError(
+      f"config.method.view.name={view!r}: must be 'none' with {field}, or the "
+      f"objective one of {', '.join(objectives.VIEW_OBJECTIVES)}"
+    )
+  if view == "none" and name in objectives.NEED_VIEW:
+    raise ValueError(f"{field}: needs a second view, config.method.view.name")
+  if view == "none" and config.objective.rho:
+    raise ValueError(
+      f"config.method.objective.rho={config.objective.rho}: must be 0 without "
+      "a second view, config.method.view.name"
+    )
+  if forward.name != "deterministic" and (
+    view != "none" or name in objectives.HARD_LABELS
+  ):
+    what = field if view == "none" else f"config.method.view.name={view!r}"
+    raise ValueError(
+      f"{what}: needs config.method.forward.name='deterministic', got "
+      f"{forward.name!r}"
+    )
+  for slot in ("input", "view"):
+    mixes = config[slot].name == "mixup"
+    if mixes and (name in objectives.HARD_LABELS or view != "none"):
+      raise ValueError(
+        f"config.method.{slot}.name='mixup': must be another with {field}"
+        + (" and a second view" if view != "none" else "")
+        + ": its labels are mixtures of classes"
+      )
+
+
 def check_name(config: ml_collections.ConfigDict) -> None:
   """Refuses a preset's name on parts that are not the preset's.
 
@@ -170,9 +228,9 @@ def check_name(config: ml_collections.ConfigDict) -> None:
     >>> check_name(method)
     Traceback (most recent call last):
     ...
-    ValueError: config.method.name='standard': its parts are clean,
-    deterministic, cross_entropy; give gaussian, deterministic, cross_entropy
-    a name of their own
+    ValueError: config.method.name='standard': its parts are clean, none,
+    deterministic, cross_entropy; give gaussian, none, deterministic,
+    cross_entropy a name of their own
   """
   sections: list[Any] = [config[slot] for slot in SLOTS]
   parts = tuple(section.name for section in sections)

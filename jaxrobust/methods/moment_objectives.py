@@ -10,21 +10,13 @@ References: O. Arous et al., arXiv:2312.08877, for `expected_mse`.
 """
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any
 
-import jax
-
-from jaxrobust import models
 from jaxrobust.methods import logit_law
+from jaxrobust.methods.setting import Notes, ObjectiveFn
 from jaxrobust.moments import cross_entropy_bounds, losses, pairs
 
-_Objective = Callable[
-  [models.Outputs, Mapping[str, jax.Array], Any], tuple[jax.Array, Any]
-]
 
-
-def expected_mse() -> _Objective:
+def expected_mse() -> ObjectiveFn:
   """Expected squared error of the logits: of the means, plus the variances.
 
     E sum_k (t_k - Z_k)² = sum_k (t_k - m_k)² + v_k
@@ -34,6 +26,7 @@ def expected_mse() -> _Objective:
 
   Example:
     >>> import jax.numpy as jnp
+    >>> from jaxrobust import models
     >>> from jaxrobust.moments import Moments
     >>> law = Moments(jnp.zeros((1, 2)), jnp.full((1, 2), 0.5))
     >>> outputs = models.Outputs(law.loc, law.loc, law)
@@ -43,7 +36,7 @@ def expected_mse() -> _Objective:
   return _of_variances("expected_mse", losses.expected_mse)
 
 
-def rectified_mse() -> _Objective:
+def rectified_mse() -> ObjectiveFn:
   """Expected squared error of the rectified logits, exactly.
 
     E sum_k (t_k - relu Z_k)²
@@ -53,6 +46,7 @@ def rectified_mse() -> _Objective:
 
   Example:
     >>> import jax.numpy as jnp
+    >>> from jaxrobust import models
     >>> from jaxrobust.moments import Moments
     >>> law = Moments(jnp.zeros((1, 2)), jnp.zeros((1, 2)))
     >>> outputs = models.Outputs(law.loc, law.loc, law)
@@ -62,7 +56,7 @@ def rectified_mse() -> _Objective:
   return _of_variances("rectified_mse", losses.rectified_mse)
 
 
-def expected_brier() -> _Objective:
+def expected_brier() -> ObjectiveFn:
   """Expected Brier score of the softmax, by the delta method.
 
     E sum_k (t_k - softmax(Z)_k)²
@@ -72,6 +66,7 @@ def expected_brier() -> _Objective:
 
   Example:
     >>> import jax.numpy as jnp
+    >>> from jaxrobust import models
     >>> from jaxrobust.moments import Moments
     >>> law = Moments(jnp.zeros((1, 2)), jnp.zeros((1, 2)))
     >>> outputs = models.Outputs(law.loc, law.loc, law)
@@ -81,7 +76,7 @@ def expected_brier() -> _Objective:
   return _of_variances("expected_brier", losses.expected_brier)
 
 
-def gaussian_nll(*, var_floor: float = 1e-6) -> _Objective:
+def gaussian_nll(*, var_floor: float = 1e-6) -> ObjectiveFn:
   """Minus the log-density of the targets under Gaussian logits.
 
     sum_k 1/2 log v_k + (t_k - m_k)² / (2 v_k)
@@ -97,6 +92,7 @@ def gaussian_nll(*, var_floor: float = 1e-6) -> _Objective:
 
   Example:
     >>> import jax.numpy as jnp
+    >>> from jaxrobust import models
     >>> from jaxrobust.moments import Moments
     >>> law = Moments(jnp.zeros((1, 2)), jnp.ones((1, 2)))
     >>> outputs = models.Outputs(law.loc, law.loc, law)
@@ -108,7 +104,7 @@ def gaussian_nll(*, var_floor: float = 1e-6) -> _Objective:
   return _of_variances("gaussian_nll", loss)
 
 
-def pairwise(*, scale_floor: float = 1e-3) -> _Objective:
+def pairwise(*, scale_floor: float = 1e-3) -> ObjectiveFn:
   """Minus the log-probabilities that the right logit beats each other one.
 
     -sum_{j != c} log F((m_c - m_j) / s_j)
@@ -130,6 +126,7 @@ def pairwise(*, scale_floor: float = 1e-3) -> _Objective:
 
   Example:
     >>> import jax.numpy as jnp
+    >>> from jaxrobust import models
     >>> from jaxrobust.moments import Stable
     >>> law = Stable(jnp.asarray([[2.0, 0.0]]), jnp.ones((1, 2)), alpha=1.0)
     >>> outputs = models.Outputs(law.loc, law.loc, law)
@@ -139,17 +136,18 @@ def pairwise(*, scale_floor: float = 1e-3) -> _Objective:
   """
   _require_positive("scale_floor", scale_floor)
 
-  def objective(outputs, batch, method_state):
+  def objective(outputs, batch, setting):
+    del setting
     labels = logit_law.labels(batch, "pairwise")
     law = logit_law.of(outputs, "pairwise")
     scale, log_cdf = logit_law.differences(law, labels)
     values = pairs.pairwise(law.loc, labels, scale, log_cdf, scale_floor)
-    return values, method_state
+    return values, Notes()
 
   return objective
 
 
-def cross_entropy_lower() -> _Objective:
+def cross_entropy_lower() -> ObjectiveFn:
   """Cross-entropy of the means: a lower bound on the expected one.
 
     CE(m)
@@ -162,6 +160,7 @@ def cross_entropy_lower() -> _Objective:
 
   Example:
     >>> import jax.numpy as jnp
+    >>> from jaxrobust import models
     >>> from jaxrobust.moments import Moments
     >>> law = Moments(jnp.zeros((1, 2)), jnp.ones((1, 2)))
     >>> outputs = models.Outputs(law.loc, law.loc, law)
@@ -177,7 +176,7 @@ def cross_entropy_lower() -> _Objective:
   )
 
 
-def cross_entropy_delta() -> _Objective:
+def cross_entropy_delta() -> ObjectiveFn:
   """Expected cross-entropy to second order in the noise.
 
     CE(m) + 1/2 sum_k p_k (1 - p_k) v_k,  p = softmax(m)
@@ -189,6 +188,7 @@ def cross_entropy_delta() -> _Objective:
 
   Example:
     >>> import jax.numpy as jnp
+    >>> from jaxrobust import models
     >>> from jaxrobust.moments import Moments
     >>> law = Moments(jnp.zeros((1, 2)), jnp.ones((1, 2)))
     >>> outputs = models.Outputs(law.loc, law.loc, law)
@@ -201,7 +201,7 @@ def cross_entropy_delta() -> _Objective:
   )
 
 
-def cross_entropy_tilted(*, iterations: int = 8) -> _Objective:
+def cross_entropy_tilted(*, iterations: int = 8) -> ObjectiveFn:
   """The tilted upper bound on the expected cross-entropy.
 
     1/2 sum_k a_k² v_k + log sum_k exp(m_k + (1 - 2 a_k) v_k / 2) - t^T m
@@ -219,6 +219,7 @@ def cross_entropy_tilted(*, iterations: int = 8) -> _Objective:
 
   Example:
     >>> import jax.numpy as jnp
+    >>> from jaxrobust import models
     >>> from jaxrobust.moments import Moments
     >>> law = Moments(jnp.zeros((1, 2)), jnp.ones((1, 2)))
     >>> outputs = models.Outputs(law.loc, law.loc, law)
@@ -234,7 +235,7 @@ def cross_entropy_tilted(*, iterations: int = 8) -> _Objective:
   return _of_covariances("cross_entropy_tilted", loss)
 
 
-def cross_entropy_bohning() -> _Objective:
+def cross_entropy_bohning() -> ObjectiveFn:
   """Böhning's upper bound on the expected cross-entropy.
 
     CE(m) + 1/4 (1 - 1/K) sum_k v_k
@@ -246,6 +247,7 @@ def cross_entropy_bohning() -> _Objective:
 
   Example:
     >>> import jax.numpy as jnp
+    >>> from jaxrobust import models
     >>> from jaxrobust.moments import Moments
     >>> law = Moments(jnp.zeros((1, 2)), jnp.ones((1, 2)))
     >>> outputs = models.Outputs(law.loc, law.loc, law)
@@ -258,7 +260,7 @@ def cross_entropy_bohning() -> _Objective:
   )
 
 
-def cross_entropy_mean_field() -> _Objective:
+def cross_entropy_mean_field() -> ObjectiveFn:
   """Cross-entropy of the mean-field probabilities.
 
     log(1 + sum_{j != c} exp(-(m_c - m_j) / sqrt(1 + pi/8 (v_c + v_j))))
@@ -268,6 +270,7 @@ def cross_entropy_mean_field() -> _Objective:
 
   Example:
     >>> import jax.numpy as jnp
+    >>> from jaxrobust import models
     >>> from jaxrobust.moments import Moments
     >>> law = Moments(jnp.zeros((1, 2)), jnp.ones((1, 2)))
     >>> outputs = models.Outputs(law.loc, law.loc, law)
@@ -277,13 +280,14 @@ def cross_entropy_mean_field() -> _Objective:
   """
   name = "cross_entropy_mean_field"
 
-  def objective(outputs, batch, method_state):
+  def objective(outputs, batch, setting):
+    del setting
     labels = logit_law.labels(batch, name)
     law = logit_law.with_variances(outputs, name)
     values = cross_entropy_bounds.cross_entropy_mean_field(
       law.loc, logit_law.variances(law), labels
     )
-    return values, method_state
+    return values, Notes()
 
   return objective
 
@@ -305,10 +309,11 @@ MOMENT_OBJECTIVES = (
 def _of_variances(name, loss):
   """The objective of a loss of means, variances and targets."""
 
-  def objective(outputs, batch, method_state):
+  def objective(outputs, batch, setting):
+    del setting
     law = logit_law.with_variances(outputs, name)
     targets = logit_law.targets(batch, law.loc)
-    return loss(law.loc, logit_law.variances(law), targets), method_state
+    return loss(law.loc, logit_law.variances(law), targets), Notes()
 
   return objective
 
@@ -316,10 +321,11 @@ def _of_variances(name, loss):
 def _of_covariances(name, loss):
   """The same of a loss that takes the covariance where there is one."""
 
-  def objective(outputs, batch, method_state):
+  def objective(outputs, batch, setting):
+    del setting
     law = logit_law.with_variances(outputs, name)
     targets = logit_law.targets(batch, law.loc)
-    return loss(law.loc, logit_law.covariances(law), targets), method_state
+    return loss(law.loc, logit_law.covariances(law), targets), Notes()
 
   return objective
 

@@ -1,25 +1,27 @@
 """The objective slot: what is minimised.
 
 An objective is a builder: `builder(**parameters)` returns a pure function of
-(outputs, batch, method_state) that gives one value per example, float32 [N],
-and the new method state. The step takes the masked mean, once, over the global
-batch; a term shared by all examples is added to each of them. The keyword
-parameters of the builders in `OBJECTIVES` are the fields of
+(outputs, batch, setting) that gives one value per example, float32 [N], and
+`Notes`. The step takes the masked mean, once, over the global batch; a term
+shared by all examples is added to each of them. An objective that carries a
+state from step to step has two more methods,
+
+  initial_state(outputs)    the state before training, from the outputs' shapes
+  next_state(state, sums)   the state after a step, from the `Notes.sums` of all
+                            its micro-batches and devices
+
+The keyword parameters of the builders in `OBJECTIVES` are the fields of
 `config.method.objective`.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import optax
 
 from jaxrobust import models
-from jaxrobust.methods import moment_objectives
-
-ObjectiveFn = Callable[
-  [models.Outputs, Mapping[str, jax.Array], Any], tuple[jax.Array, Any]
-]
+from jaxrobust.methods import discriminative, moment_objectives
+from jaxrobust.methods.setting import Notes, ObjectiveFn
 
 
 def cross_entropy(*, label_smoothing: float = 0.0) -> ObjectiveFn:
@@ -29,7 +31,8 @@ def cross_entropy(*, label_smoothing: float = 0.0) -> ObjectiveFn:
 
   with logits z, labels y and smoothing s over K classes. Where the input has
   put `targets` [N, K] into the batch, as `mixup` does, they take the place of
-  onehot(y), and are smoothed too.
+  onehot(y), and are smoothed too. With a second view it is the mean of both
+  views' cross-entropies.
 
   Args:
     label_smoothing: The share of the target spread evenly over all classes,
@@ -43,25 +46,31 @@ def cross_entropy(*, label_smoothing: float = 0.0) -> ObjectiveFn:
 
   Example:
     >>> import jax.numpy as jnp
+    >>> from jaxrobust.methods.setting import Setting
     >>> outputs = models.Outputs(jnp.zeros((1, 2)), jnp.zeros((1, 3)))
-    >>> values, _ = cross_entropy()(outputs, {"labels": jnp.asarray([1])}, {})
+    >>> batch = {"labels": jnp.asarray([1])}
+    >>> values, _ = cross_entropy()(outputs, batch, Setting())
     >>> [round(float(value), 4) for value in values]
     [0.6931]
   """
   if not 0 <= label_smoothing < 1:
     raise ValueError(f"label_smoothing={label_smoothing}: must lie in [0, 1)")
 
-  def objective(outputs, batch, method_state):
-    logits, labels = outputs.logits, batch["labels"]
-    targets = batch.get("targets")
+  def of_logits(logits, batch):
+    labels, targets = batch["labels"], batch.get("targets")
     if targets is None and not label_smoothing:
-      values = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-      return values, method_state
+      return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     if targets is None:
       targets = jax.nn.one_hot(labels, logits.shape[-1])
     if label_smoothing:
       targets = optax.smooth_labels(targets, label_smoothing)
-    return optax.softmax_cross_entropy(logits, targets), method_state
+    return optax.softmax_cross_entropy(logits, targets)
+
+  def objective(outputs, batch, setting):
+    values = of_logits(outputs.logits, batch)
+    if setting.second is not None:
+      values = (values + of_logits(setting.second.logits, batch)) / 2
+    return values, Notes()
 
   return objective
 
@@ -85,9 +94,10 @@ def mse() -> ObjectiveFn:
     Array([0.5], dtype=float32)
   """
 
-  def objective(outputs, batch, method_state):
+  def objective(outputs, batch, setting):
+    del setting
     errors = outputs.logits - batch.get("targets", batch["labels"])
-    return (errors**2).mean(axis=-1), method_state
+    return (errors**2).mean(axis=-1), Notes()
 
   return objective
 
@@ -96,7 +106,7 @@ def over_samples(objective: ObjectiveFn) -> ObjectiveFn:
   """The same objective, averaged over the samples of a forward that draws some.
 
   Args:
-    objective: Of the logits.
+    objective: Of the logits; it has no notes.
 
   Returns:
     An objective that takes `models.Samples` as `outputs.distribution`, too.
@@ -111,22 +121,23 @@ def over_samples(objective: ObjectiveFn) -> ObjectiveFn:
     5.0
   """
 
-  def averaged(outputs, batch, method_state):
+  def averaged(outputs, batch, setting):
     if not isinstance(outputs.distribution, models.Samples):
-      return objective(outputs, batch, method_state)
+      return objective(outputs, batch, setting)
 
     def one(logits):
       own = outputs._replace(logits=logits, distribution=None)
-      return objective(own, batch, method_state)
+      return objective(own, batch, setting)[0]
 
-    values, states = jax.vmap(one)(outputs.distribution.logits)
-    return values.mean(0), jax.tree.map(lambda x: x[0], states)
+    return jax.vmap(one)(outputs.distribution.logits).mean(0), Notes()
 
   return averaged
 
 
 OBJECTIVES: dict[str, Callable[..., ObjectiveFn]] = {
   "cross_entropy": cross_entropy,
+  "stability": discriminative.stability,
+  "discriminative": discriminative.discriminative,
   "mse": mse,
   **{
     name: getattr(moment_objectives, name)
@@ -136,3 +147,9 @@ OBJECTIVES: dict[str, Callable[..., ObjectiveFn]] = {
 
 # Those whose labels are real-valued targets; all others take classes.
 REGRESSION_OBJECTIVES = ("mse",)
+
+# Those that look at a second view, and of them those that need one.
+VIEW_OBJECTIVES = ("cross_entropy", "stability", "discriminative")
+NEED_VIEW = ("stability",)
+# Those that take each example to be of one class.
+HARD_LABELS = ("discriminative",)

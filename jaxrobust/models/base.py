@@ -142,8 +142,14 @@ class Model(nn.Module):
     return normalize(inputs).astype(self.dtype)
 
   @nn.nowrap
-  def leave(self, features: jax.Array) -> Outputs:
-    """Applies the last layer to features [N, d]; both leave as float32."""
+  def leave(self, features: jax.Array, feature_dim: int = 0) -> Outputs:
+    """Applies the last layer to features [N, d]; both leave as float32.
+
+    With a `feature_dim` an affine layer of that width, without activation,
+    comes before it, and its outputs are the features: they take both signs.
+    """
+    if feature_dim:
+      features = nn.Dense(feature_dim, dtype=self.dtype)(features)
     head = nn.Dense(self.num_classes, dtype=self.dtype, name="head")
     logits = head(features)
     return Outputs(

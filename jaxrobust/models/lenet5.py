@@ -19,12 +19,15 @@ class LeNet5(base.Model):
 
   Attributes:
     hidden: widths of the dense layers; the last is the width of the features.
+    feature_dim: width of an affine layer before `head`, as `Model.leave` makes
+      it; 0 for none.
 
   Reference: Y. LeCun et al., Gradient-Based Learning Applied to Document
   Recognition, Proceedings of the IEEE 86, 1998.
   """
 
   hidden: tuple[int, ...] = (120, 84)
+  feature_dim: int = 0
 
   quick: ClassVar[dict[str, Any]] = {"hidden": (32, 16)}
 
@@ -52,4 +55,4 @@ class LeNet5(base.Model):
     x = x.reshape(x.shape[0], -1)
     for width in self.hidden:
       x = ops.relu(nn.Dense(width, dtype=self.dtype)(x))
-    return self.leave(x)
+    return self.leave(x, self.feature_dim)

@@ -20,6 +20,8 @@ class Mlp(base.Model):
     hidden: the layers' widths; the last is the width of the features. ()
       makes a linear classifier, whose features are the input.
     dropout: the probability that a hidden unit is dropped in training, [0, 1).
+    feature_dim: width of an affine layer before `head`, as `Model.leave` makes
+      it; 0 for none.
 
   Reference: X. Yuan et al., Robustness Enhancement in Neural Networks with
   Alpha-Stable Training Noise, arXiv:2311.10803.
@@ -27,6 +29,7 @@ class Mlp(base.Model):
 
   hidden: tuple[int, ...] = (512, 256)
   dropout: float = 0.0
+  feature_dim: int = 0
 
   kind: ClassVar[base.Kind] = "any"
   vectorises: ClassVar[bool] = True
@@ -47,4 +50,4 @@ class Mlp(base.Model):
     for layer, width in enumerate(self.hidden):
       x = ops.relu(nn.Dense(width, dtype=self.dtype)(x))
       x = base.dropout(x, rate, keys, layer)
-    return self.leave(x)
+    return self.leave(x, self.feature_dim)

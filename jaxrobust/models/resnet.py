@@ -61,9 +61,9 @@ class ResNet18(base.Model):
 
   Attributes:
     width: filters of the first stage.
-    feature_dim: width of a Dense layer between the global average and `head`;
-      0 for none. The discriminative method uses 128. No activation follows it,
-      so these features are affine in the pooled ones and take both signs.
+    feature_dim: width of an affine layer between the global average and
+      `head`, as `Model.leave` makes it; 0 for none. The discriminative method
+      uses 128.
     norm: 'batch' or 'group'.
 
   References: K. He et al., Deep Residual Learning for Image Recognition, CVPR
@@ -108,10 +108,7 @@ class ResNet18(base.Model):
           normalise=normalise,
           dtype=self.dtype,
         )(x)
-    x = ops.global_avg_pool(x)
-    if self.feature_dim:
-      x = nn.Dense(self.feature_dim, dtype=self.dtype)(x)
-    return self.leave(x)
+    return self.leave(ops.global_avg_pool(x), self.feature_dim)
 
 
 class ResNet1d(base.Model):

@@ -20,11 +20,14 @@ class SmallCnn(base.Model):
     hidden: widths of the dense layers; the last is the width of the features.
     dropout: the probability that a unit of the dense layers is dropped in
       training, [0, 1).
+    feature_dim: width of an affine layer before `head`, as `Model.leave` makes
+      it; 0 for none.
   """
 
   width: int = 32
   hidden: tuple[int, ...] = (256,)
   dropout: float = 0.0
+  feature_dim: int = 0
 
   quick: ClassVar[dict[str, Any]] = {"width": 8, "hidden": (32,)}
 
@@ -47,4 +50,4 @@ class SmallCnn(base.Model):
     for layer, width in enumerate(self.hidden):
       x = ops.relu(nn.Dense(width, dtype=self.dtype)(x))
       x = base.dropout(x, rate, keys, layer)
-    return self.leave(x)
+    return self.leave(x, self.feature_dim)

@@ -29,8 +29,8 @@ def accuracy_against_strength(
 
   Args:
     rows: As `evaluation.read_rows` gives them, of one or more runs; the clean
-      rows are the points at strength 0, but not of an attack, which is judged
-      on fewer examples.
+      rows are the points at the strength that changes nothing, but not of an
+      attack, which is judged on fewer examples.
     perturbation: Which test noise, or attack.
 
   Returns:
@@ -44,7 +44,12 @@ def accuracy_against_strength(
 
   # The rows of the weights belong to no judged cell and have no accuracy.
   # The same goes for those of the network itself.
-  uncounted = (evaluation.WEIGHTS, evaluation.NETWORK)
+  uncounted = (
+    evaluation.WEIGHTS,
+    evaluation.NETWORK,
+    evaluation.FEATURES,
+    evaluation.CURVATURE,
+  )
   rows = [row for row in rows if row["perturbation"] not in uncounted]
   # A clean row is a point of every line and no noise of its own.
   known = sorted({row["perturbation"] for row in rows} - {"clean"})
@@ -60,9 +65,14 @@ def accuracy_against_strength(
     runs.require_one(of_method, ("run", "seed", "step"), f"method {method!r}")
   lines: dict[str, dict[float, dict[str, float]]] = {}
   for row in rows:
-    if row["perturbation"] in ("clean", perturbation):
+    strength = row["strength"]
+    if row["perturbation"] == "clean":
+      strength = _clean_strength(perturbation)
+    elif row["perturbation"] != perturbation:
+      continue
+    if strength is not None:
       points = lines.setdefault(row["method"], {})
-      points.setdefault(row["strength"], {})[row["metric"]] = row["value"]
+      points.setdefault(strength, {})[row["metric"]] = row["value"]
   regression = any(row["metric"] == "rmse" for row in rows)
   headline, factor = ("rmse", 1) if regression else ("accuracy", 100)
   figure = matplotlib.figure.Figure(figsize=(6.4, 4.0), layout="constrained")
@@ -106,11 +116,24 @@ def accuracy_against_strength(
   return figure
 
 
+def _clean_strength(perturbation: str) -> float | None:
+  """The strength at which a perturbation is none, if there is one."""
+  if perturbation.startswith("gaussian+patches"):
+    return None  # Without noise there are still the patches.
+  return 1.0 if perturbation == "resolution" else 0.0
+
+
 def _strength_label(perturbation: str) -> str:
   if perturbation == evaluation.PRUNED:
     return "share of the kernel weights pruned"
   if perturbation == "gaussian":
     return "standard deviation of Gaussian test noise"
+  corruption = re.match(r"patches\(side=(\d+)\)", perturbation)
+  if corruption is not None:
+    return f"number of black squares of {corruption[1]} pixels a side"
+  words = _CORRUPTIONS.get(perturbation.partition("(")[0])
+  if words:
+    return words.format(perturbation)
   if evaluation.is_attack(perturbation):
     return f"radius of {perturbation}, in units of the input"
   alpha = re.match(r"(alpha_stable|burst)\(alpha=([^,)]+)", perturbation)
@@ -121,6 +144,14 @@ def _strength_label(perturbation: str) -> str:
   what = f"bursts of {name} noise" if kind == "burst" else f"{name} test noise"
   inside = " inside bursts" if kind == "burst" else ""
   return f"strength of {what}: P(|noise| > 0.5){inside}"
+
+
+_CORRUPTIONS = {
+  "uniform": "largest change by uniform test noise",
+  "resolution": "height and width kept, as a share",
+  "salt_and_pepper": "share of pixels made black or white",
+  "gaussian+patches": "standard deviation of the noise of {}",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxrobust import evaluation
 from jaxrobust.report import runs
 from jaxrobust.report.radii import Rows as Rows
 from jaxrobust.report.radii import Table as Table
@@ -258,7 +259,8 @@ def _tables(rows: Rows) -> str:
   for group in groups(rows):
     own = [row for row in rows if group_of(row) == group]
     seeds = len({row["seed"] for row in own})
-    counts = sorted({row["n_examples"] for row in own}, reverse=True)
+    judged = [row for row in own if row["perturbation"] != evaluation.CURVATURE]
+    counts = sorted({row["n_examples"] for row in judged}, reverse=True)
     examples = " and ".join(f"{count:,}" for count in counts)
     parts += [
       f"## {group} ({seeds} seeds, {examples} test examples)",

@@ -133,8 +133,13 @@ def _networks(
   rows: Sequence[Mapping[str, Any]],
 ) -> dict[str, list[_Network]]:
   """The networks of each method, checked to be comparable."""
-  # Attacks are judged on fewer examples.
-  rows = [row for row in rows if not evaluation.is_attack(row["perturbation"])]
+  # Attacks and curvature are of fewer examples.
+  rows = [
+    row
+    for row in rows
+    if not evaluation.is_attack(row["perturbation"])
+    and row["perturbation"] != evaluation.CURVATURE
+  ]
   runs.require_one(rows, ("dataset", "split", "n_examples"), "all runs")
   by_method: dict[str, dict[tuple[str, int], list[Mapping[str, Any]]]] = {}
   for row in rows:

@@ -21,7 +21,7 @@ class Assembly:
   Attributes:
     config: The config it was made from.
     model: The network, which sums over `parallel.AXIS`.
-    method: The three parts.
+    method: The parts.
     optimizer: The optax transformation.
     schedule: Its learning rate.
     state: The state before the first step.
@@ -95,7 +95,7 @@ def assemble(
     tuple(config.data.shape),
     config.seed,
     with_ema=config.train.ema_decay > 0,
-    forward=method.forward,
+    method=method,
   )
   resident = {}
   if config.data.device_resident:

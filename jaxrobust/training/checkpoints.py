@@ -128,7 +128,7 @@ class Checkpoints:
 
     Args:
       like: A state of the same structure.
-      select: "last", or "best" in validation.
+      select: "last"; "best" or "best_test", the highest rank.
 
     Returns:
       The checkpoint, or None if the folder holds none. A damaged one is
@@ -138,7 +138,7 @@ class Checkpoints:
       CheckpointError: If there are checkpoints and all of them are damaged.
     """
     steps = sorted(self._manager.all_steps(), reverse=True)
-    if select == "best":
+    if select != "last":
       best = self._manager.best_step()
       steps = [best] if best is not None else []
     failures = []

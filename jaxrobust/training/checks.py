@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import typing
 from typing import Any
 
 import flax.linen as nn
@@ -10,9 +9,16 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from jaxrobust import attacks, data, evaluation, methods, models
-from jaxrobust.alpha_stable.bursts import require_bursts
+from jaxrobust import data, evaluation, methods, models
+from jaxrobust.training.conditions import (
+  at_least,
+  check,
+  in_unit,
+  numbers_in,
+  one_of,
+)
 from jaxrobust.training.config import ConfigError, model_arguments
+from jaxrobust.training.eval_checks import validate_eval
 
 LAUNCHERS = ("pmap", "shard_map")
 DTYPES = ("float32", "bfloat16")
@@ -39,11 +45,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
     least 1
   """
   for field in ("train.epochs", "train.batch_size", "train.accumulate"):
-    _at_least(config, field, 1)
+    at_least(config, field, 1)
   for field in ("train.log_every", "eval.batch_size"):
-    _at_least(config, field, 1)
+    at_least(config, field, 1)
   for field in ("checkpoint.every_epochs", "checkpoint.keep_last"):
-    _at_least(config, field, 1)
+    at_least(config, field, 1)
   for field in (
     "train.devices",
     "augment.crop_padding",
@@ -55,27 +61,27 @@ def validate(config: ml_collections.ConfigDict) -> None:
     "schedule.factor",
     "seed",
   ):
-    _at_least(config, field, 0)
-  _one_of(config, "train.launcher", LAUNCHERS)
-  _one_of(config, "model.dtype", DTYPES)
-  _one_of(config, "optimizer.name", ("sgd", "adam", "adamw"))
-  _one_of(config, "optimizer.decay_on", ("all", "kernels"))
-  _one_of(config, "schedule.name", ("constant", "cosine", "multistep"))
-  _one_of(config, "eval.select", ("last", "best"))
+    at_least(config, field, 0)
+  one_of(config, "train.launcher", LAUNCHERS)
+  one_of(config, "model.dtype", DTYPES)
+  one_of(config, "optimizer.name", ("sgd", "adam", "adamw"))
+  one_of(config, "optimizer.decay_on", ("all", "kernels"))
+  one_of(config, "schedule.name", ("constant", "cosine", "multistep"))
+  one_of(config, "eval.select", ("last", "best", "best_test"))
   noise_rate = config.optimizer.noise_rate
   learns = bool(config.method.forward.learn)
-  _check(
+  check(
     0 < noise_rate < math.inf and (learns or noise_rate == 1),
     "optimizer.noise_rate",
     noise_rate,
     "> 0" if learns else "1 without config.method.forward.learn=True",
   )
   rate = config.optimizer.learning_rate
-  _check(0 < rate < math.inf, "optimizer.learning_rate", rate, "> 0")
-  _in_unit(config, "train.ema_decay")
-  _in_unit(config, "optimizer.momentum")
+  check(0 < rate < math.inf, "optimizer.learning_rate", rate, "> 0")
+  in_unit(config, "train.ema_decay")
+  in_unit(config, "optimizer.momentum")
   warmup = config.schedule.warmup_epochs
-  _check(
+  check(
     warmup < config.train.epochs,
     "schedule.warmup_epochs",
     warmup,
@@ -90,21 +96,27 @@ def validate(config: ml_collections.ConfigDict) -> None:
     "eval.flip_rates",
     "eval.burst_alphas",
     "eval.burst_rates",
+    "eval.uniform_eps",
+    "eval.resolutions",
+    "eval.salt_and_pepper",
+    "eval.features_stds",
     "eval.pruned_shares",
     "eval.attack_eps",
+    "eval.curvature_h",
+    "eval.curvature_std",
   ):
-    _numbers_in(config, field)
+    numbers_in(config, field)
   boundaries = tuple(config.schedule.boundaries)
   if config.schedule.name == "multistep":
     rising = all(a < b for a, b in itertools.pairwise(boundaries))
-    _check(
+    check(
       bool(boundaries) and rising and boundaries[0] > warmup,
       "schedule.boundaries",
       boundaries,
       "rising epochs after the warm-up",
     )
   _validate_data(config)
-  _validate_eval(config)
+  validate_eval(config)
   try:
     model = models.build(**model_arguments(config))
     if isinstance(model, models.Model):  # One's own takes any shape.
@@ -120,26 +132,28 @@ def validate(config: ml_collections.ConfigDict) -> None:
     raise ConfigError(str(error)) from error
   if hasattr(method.forward, "parameters"):
     _validate_forward(config, model, method)
+  if config.method.objective.name in methods.HARD_LABELS:
+    _validate_head(config, model)
 
 
 def _validate_data(config: ml_collections.ConfigDict) -> None:
   source = config.data.source
-  _check(
+  check(
     source in data.SOURCES or ":" in source,
     "data.source",
     source,
     f"one of {sorted(data.SOURCES)} or 'module:function'",
   )
   shape = tuple(config.data.shape)
-  _check(
+  check(
     len(shape) in (2, 3) and all(isinstance(n, int) and n > 0 for n in shape),
     "data.shape",
     shape,
     "(height, width, channels) or (time, channels)",
   )
-  _one_of(config, "data.standardise", data.STANDARDISE)
+  one_of(config, "data.standardise", data.STANDARDISE)
   is_series = len(shape) == 2
-  _check(
+  check(
     is_series or config.data.standardise == "none",
     "data.standardise",
     config.data.standardise,
@@ -147,19 +161,26 @@ def _validate_data(config: ml_collections.ConfigDict) -> None:
   )
   _validate_task(config)
   _validate_splits(config)
-  _check(
-    config.eval.select == "last" or bool(config.data.validation_split),
+  check(
+    config.eval.select != "best" or bool(config.data.validation_split),
     "eval.select",
     config.eval.select,
     "'last' unless config.data.validation_split is set",
   )
-  _check(
+  check(
+    config.eval.select != "best_test" or not config.data.validation_split,
+    "eval.select",
+    config.eval.select,
+    "'last' or 'best' with config.data.validation_split set; 'best_test' is to "
+    "reproduce papers that choose the epoch on the test set",
+  )
+  check(
     config.eval.select == "last" or config.checkpoint.keep_best > 0,
     "checkpoint.keep_best",
     config.checkpoint.keep_best,
-    "at least 1 with config.eval.select='best'",
+    f"at least 1 with config.eval.select={config.eval.select!r}",
   )
-  _check(
+  check(
     config.data.cache or not config.data.device_resident,
     "data.cache",
     config.data.cache,
@@ -167,7 +188,7 @@ def _validate_data(config: ml_collections.ConfigDict) -> None:
   )
   is_image = len(shape) == 3
   for field in ("crop_padding", "flip"):
-    _check(
+    check(
       is_image or not config.augment[field],
       f"augment.{field}",
       config.augment[field],
@@ -176,13 +197,13 @@ def _validate_data(config: ml_collections.ConfigDict) -> None:
   channels = shape[-1]
   for field in ("mean", "std"):
     value = tuple(config.model[field])
-    _check(
+    check(
       len(value) in (0, channels),
       f"model.{field}",
       value,
       f"() or {channels} numbers, one per channel",
     )
-  _check(
+  check(
     all(s > 0 for s in config.model.std),
     "model.std",
     tuple(config.model.std),
@@ -192,27 +213,27 @@ def _validate_data(config: ml_collections.ConfigDict) -> None:
 
 def _validate_task(config: ml_collections.ConfigDict) -> None:
   classes, targets = config.data.num_classes, config.data.targets
-  _check(
+  check(
     targets == 0 or config.method.forward.name != "moments",
     "method.forward.name",
     config.method.forward.name,
     f"another with config.data.targets={targets}: its objectives take classes",
   )
-  _at_least(config, "data.targets", 0)
-  _check(
+  at_least(config, "data.targets", 0)
+  check(
     classes >= 2 or (classes == 0 and targets > 0),
     "data.num_classes",
     classes,
     "at least 2, or 0 with config.data.targets at least 1",
   )
-  _check(
+  check(
     classes == 0 or targets == 0,
     "data.targets",
     targets,
     f"0 with config.data.num_classes={classes}",
   )
   regression = config.method.objective.name in methods.REGRESSION_OBJECTIVES
-  _check(
+  check(
     regression == (targets > 0),
     "method.objective.name",
     config.method.objective.name,
@@ -220,7 +241,7 @@ def _validate_task(config: ml_collections.ConfigDict) -> None:
     f"{', '.join(methods.REGRESSION_OBJECTIVES)} with "
     f"config.data.targets={targets}",
   )
-  _check(
+  check(
     targets == 0 or config.method.input.name != "adversarial",
     "method.input.name",
     config.method.input.name,
@@ -245,64 +266,12 @@ def _validate_splits(config: ml_collections.ConfigDict) -> None:
     # but nothing may be chosen on them.
     judged = (first, second) == ("train_split", "test_split")
     matters = not judged or one.folds or other.folds
-    _check(
+    check(
       not (matters and one.overlaps(other)),
       f"data.{second}",
       other.expression,
       f"disjoint from config.data.{first}={one.expression!r}",
     )
-
-
-def _validate_eval(config: ml_collections.ConfigDict) -> None:
-  stds = tuple(config.eval.gaussian_stds)
-  _check(all(s > 0 for s in stds), "eval.gaussian_stds", stds, "positive")
-  alphas = tuple(config.eval.alphas)
-  _check(all(0 < a <= 2 for a in alphas), "eval.alphas", alphas, "in (0, 2]")
-  rates = tuple(config.eval.flip_rates)
-  _check(all(0 < r < 1 for r in rates), "eval.flip_rates", rates, "in (0, 1)")
-  alphas = tuple(config.eval.burst_alphas)
-  _check(
-    all(0 < a <= 2 for a in alphas), "eval.burst_alphas", alphas, "in (0, 2]"
-  )
-  rates = tuple(config.eval.burst_rates)
-  _check(all(0 < r < 1 for r in rates), "eval.burst_rates", rates, "in (0, 1)")
-  is_series = len(config.data.shape) == 2
-  _check(is_series or not rates, "eval.burst_rates", rates, "() for images")
-  share, length = config.eval.burst_share, config.eval.burst_length
-  try:
-    require_bursts(share, length)
-  except ValueError as error:
-    raise ConfigError(
-      f"config.eval.burst_share={share}, eval.burst_length={length}: {error}"
-    ) from error
-  shares = tuple(config.eval.pruned_shares)
-  _check(
-    all(0 < s < 1 for s in shares), "eval.pruned_shares", shares, "in (0, 1)"
-  )
-  _validate_attacks(config)
-
-
-def _validate_attacks(config: ml_collections.ConfigDict) -> None:
-  for field in ("steps", "restarts", "examples"):
-    _at_least(config, f"eval.attack_{field}", 1)
-  norm = config.eval.attack_norm
-  _one_of(config, "eval.attack_norm", typing.get_args(attacks.Norm))
-  radii = tuple(config.eval.attack_eps)
-  is_pixel = len(config.data.shape) == 3 and norm == "linf"
-  most = 1 if is_pixel else math.inf
-  _check(
-    all(0 < eps <= most and eps < math.inf for eps in radii),
-    "eval.attack_eps",
-    radii,
-    "in (0, 1], in units of the input" if is_pixel else "positive",
-  )
-  _check(
-    not radii or config.data.targets == 0,
-    "eval.attack_eps",
-    radii,
-    f"() with config.data.targets={config.data.targets}: attacks are on "
-    "classes",
-  )
 
 
 def _validate_forward(
@@ -337,6 +306,19 @@ def _validate_forward(
     ) from error
 
 
+def _validate_head(config: ml_collections.ConfigDict, model: nn.Module) -> None:
+  """Refuses a model of one's own whose boundaries cannot be told."""
+  inputs = jnp.zeros((1, *config.data.shape))
+  variables = jax.eval_shape(model.init, jax.random.key(0), inputs)
+  head = variables["params"].get("head", {})
+  if not {"kernel", "bias"} <= set(head):
+    raise ConfigError(
+      f"config.model.name={config.model.name!r}: must have a last layer Dense "
+      "named 'head', with a bias, for config.method.objective.name="
+      f"{config.method.objective.name!r}"
+    )
+
+
 def _validate_kernels(
   config: ml_collections.ConfigDict, model: nn.Module
 ) -> None:
@@ -349,40 +331,3 @@ def _validate_kernels(
     jax.eval_shape(measured)
   except ValueError as error:
     raise ConfigError(f"config.eval.sparsity=True: {error}") from error
-
-
-def _check(holds: bool, field: str, value: Any, allowed: str) -> None:
-  if not holds:
-    raise ConfigError(f"config.{field}={value!r}: must be {allowed}")
-
-
-def _value(config: ml_collections.ConfigDict, field: str) -> Any:
-  value: Any = config
-  for name in field.split("."):
-    value = value[name]
-  return value
-
-
-def _at_least(
-  config: ml_collections.ConfigDict, field: str, least: int
-) -> None:
-  value = _value(config, field)
-  _check(least <= value < math.inf, field, value, f"at least {least}")
-
-
-def _numbers_in(config: ml_collections.ConfigDict, field: str) -> None:
-  values = tuple(_value(config, field))
-  numbers = all(isinstance(v, (int, float)) for v in values)
-  _check(numbers, field, values, "numbers")
-
-
-def _in_unit(config: ml_collections.ConfigDict, field: str) -> None:
-  value = _value(config, field)
-  _check(0 <= value < 1, field, value, "in [0, 1)")
-
-
-def _one_of(
-  config: ml_collections.ConfigDict, field: str, allowed: tuple[str, ...]
-) -> None:
-  value = _value(config, field)
-  _check(value in allowed, field, value, f"one of {', '.join(allowed)}")

@@ -97,7 +97,7 @@ def default_config() -> ml_collections.ConfigDict:
 
   config.eval = ml_collections.ConfigDict()
   config.eval.batch_size = 500
-  config.eval.select = "last"  # last, best
+  config.eval.select = "last"  # last, best; best_test only to reproduce
   config.eval.gaussian_stds = (0.1, 0.2, 0.3)
   config.eval.alphas = (0.5, 1.0, 1.5, 2.0)
   config.eval.flip_rates = (0.02, 0.05, 0.126, 0.2, 0.3)
@@ -105,6 +105,13 @@ def default_config() -> ml_collections.ConfigDict:
   config.eval.burst_rates = ()  # flip rates inside bursts; series only
   config.eval.burst_share = 0.2  # of the time steps
   config.eval.burst_length = 8.0  # mean, in time steps
+  config.eval.uniform_eps = ()  # images only, as the four that follow
+  config.eval.patches = ()  # "4x8": 4 black squares of 8 pixels a side
+  config.eval.resolutions = ()  # factors of height and width, in (0, 1)
+  config.eval.salt_and_pepper = ()  # shares of the pixels
+  config.eval.combined = ()  # "0.1+4x8": Gaussian noise, then patches
+  config.eval.features_stds = ()  # of the noise on the inputs of feature rows
+  config.eval.features_examples = 0  # the first ones of the split; 0: all
   config.eval.network = False  # rows of a prediction's cost, the path norm
   config.eval.sparsity = False  # rows of the weights and of pruning them
   config.eval.pruned_shares = (0.2, 0.4, 0.6, 0.8, 0.9, 0.95)
@@ -113,6 +120,10 @@ def default_config() -> ml_collections.ConfigDict:
   config.eval.attack_steps = 40  # of PGD
   config.eval.attack_restarts = 1  # of PGD, at random points
   config.eval.attack_examples = 1000  # the first ones of the split
+  config.eval.curvature_examples = 0  # the first ones of the split; 0: none
+  config.eval.curvature_h = (0.01,)  # of the finite difference, input units
+  config.eval.curvature_probes = 20  # per example
+  config.eval.curvature_std = (8 / 255,)  # of the noise, input units
   return config.lock()
 
 
@@ -167,11 +178,24 @@ def variant(
   config.eval.flip_rates = config.eval.flip_rates[:1]
   config.eval.burst_alphas = config.eval.burst_alphas[:1]
   config.eval.burst_rates = config.eval.burst_rates[:1]
+  for corruption in (
+    "uniform_eps",
+    "patches",
+    "resolutions",
+    "salt_and_pepper",
+    "combined",
+  ):
+    config.eval[corruption] = config.eval[corruption][:1]
+  config.eval.features_stds = config.eval.features_stds[:1]
   config.eval.pruned_shares = config.eval.pruned_shares[:2]
   config.eval.attack_eps = config.eval.attack_eps[:1]
   config.eval.attack_steps = min(config.eval.attack_steps, 5)
   config.eval.attack_restarts = min(config.eval.attack_restarts, 1)
   config.eval.attack_examples = min(config.eval.attack_examples, 64)
+  config.eval.curvature_examples = min(config.eval.curvature_examples, 16)
+  config.eval.curvature_h = config.eval.curvature_h[:1]
+  config.eval.curvature_probes = min(config.eval.curvature_probes, 4)
+  config.eval.curvature_std = config.eval.curvature_std[:1]
   if config.schedule.name == "multistep":
     config.schedule.name = "constant"
   return config

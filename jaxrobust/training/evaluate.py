@@ -1,9 +1,8 @@
 """Judging a run: the bridge from its checkpoints to the evaluation suite."""
 
-import copy
 import functools
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -15,115 +14,18 @@ from jaxrobust import data, evaluation, methods, models
 from jaxrobust.evaluation import Perturbation
 from jaxrobust.training import parallel
 from jaxrobust.training import state as state_lib
-from jaxrobust.training.attacking import AttackJudge
-from jaxrobust.training.checkpoints import Checkpoints
+from jaxrobust.training.checkpoints import Checkpoints, Restored
 from jaxrobust.training.checks import validate
 from jaxrobust.training.config import (
   ConfigError,
   load,
   model_arguments,
 )
+from jaxrobust.training.judge import Judge as Judge
 from jaxrobust.training.logging import Progress
 
-
-class Judge:
-  """Judges parameters on one split under any cell, compiled once.
-
-  Args:
-    config: A run's config.
-    model: The model.
-    method: Its forward is how the model is evaluated.
-    dataset: The split.
-    launcher: The devices.
-    tag: The purpose of the noise: `data.Tag.VALIDATION` or `.TEST`; attacks
-      have a tag of their own.
-  """
-
-  def __init__(
-    self,
-    config: ml_collections.ConfigDict,
-    model: nn.Module,
-    method: methods.Method,
-    dataset: data.Dataset,
-    launcher: parallel.Launcher,
-    tag: data.Tag,
-  ):
-    count = len(launcher.devices)
-    self._dataset = dataset
-    self._model, self._forward = model, method.forward
-    self._batch_size = -(-config.eval.batch_size // count) * count
-    self._launcher = launcher
-    self._key = launcher.replicate(jax.random.key(config.seed))
-    self._tag = launcher.replicate(np.int32(tag))
-    is_image = len(config.data.shape) == 3
-    self._attack = AttackJudge(
-      model, method.forward, is_image, launcher, config.eval.batch_size
-    )
-    self._predict = launcher.map(
-      evaluation.make_predict_step(
-        model,
-        method.forward,
-        is_image=is_image,
-        judge=evaluation.task_of(config.data.targets).judge,
-      ),
-      sharded_in=(False, True, False, False, False),
-      sharded_out=True,
-    )
-
-  def on(self, dataset: data.Dataset, seed: int) -> "Judge":
-    """The same judge, nothing compiled anew, on another split and seed."""
-    other = copy.copy(self)
-    other._dataset = dataset
-    other._key = self.place(jax.random.key(seed))
-    return other
-
-  def measure_network(
-    self,
-    subject: evaluation.Subject,
-    variables: Mapping[str, Any],
-    results: evaluation.Results,
-  ) -> None:
-    """Appends the rows of the network itself, unless they are there."""
-    evaluation.measure_network(
-      subject,
-      self._model,
-      self._forward,
-      variables,
-      self._dataset.shape,
-      results,
-    )
-
-  def place(self, tree: Any) -> Any:
-    """Puts a whole copy, as of the variables, on every device."""
-    return self._launcher.replicate(tree)
-
-  def __call__(
-    self, variables: Mapping[str, Any], cell: Perturbation
-  ) -> dict[str, np.ndarray]:
-    """The numbers of each example that the task's `judge` gives, [N] each."""
-    if isinstance(cell, evaluation.Attack):
-      return self._attack(variables, cell, self._dataset, self._key)
-    noise = self._launcher.replicate(cell.noise)
-    loader = data.Loader(
-      self._dataset, self._batch_size, shuffle=False, epochs=1
-    )
-    outputs, masks = [], []
-    for batch in loader:
-      masks.append(batch["mask"] > 0)
-      outputs.append(
-        self._predict(
-          variables,
-          self._launcher.shard(batch),
-          self._key,
-          self._tag,
-          noise,
-        )
-      )
-    real = np.concatenate(masks)
-    whole = [self._launcher.gather(o) for o in outputs]
-    return {
-      name: np.concatenate([o[name] for o in whole])[real] for name in whole[0]
-    }
+# What rows say of a model that was chosen on the test set: their method.
+_SELECTED = {"best_test": " (best test epoch)"}
 
 
 def evaluate(
@@ -143,7 +45,7 @@ def evaluate(
   Args:
     workdir: The run's folder.
     split: The split to judge on; by default `config.data.test_split`.
-    select: "last" or "best"; by default `config.eval.select`.
+    select: "last", "best" or "best_test"; by default `config.eval.select`.
     data_dir: Where the TFDS set is now; by default `config.data.data_dir`.
     path: Where a set of the sources folder, npz and ucr is now; by default
       `config.data.path`.
@@ -200,19 +102,7 @@ def judge_run(
   launcher = parallel.Launcher(config.train.launcher, devices)
   model = models.build(**model_arguments(config), axis_name=parallel.AXIS)
   method = methods.build(config.method, tuple(config.data.shape))
-  if not (workdir / "checkpoints").is_dir():
-    raise ConfigError(f"{workdir}: no checkpoint there yet")
-  checkpoints = open_checkpoints(config, workdir)
-  try:
-    restored = checkpoints.restore(
-      abstract_state(config, model), config.eval.select
-    )
-  finally:
-    checkpoints.close()
-  if restored is None:
-    raise ConfigError(
-      f"{workdir}: no checkpoint for config.eval.select={config.eval.select!r}"
-    )
+  restored = restore(config, workdir, model)
   judge = Judge(config, model, method, dataset, launcher, data.Tag.TEST)
   subject = describe(config, workdir.absolute().name, restored.step, dataset)
   results = evaluation.Results(workdir / "results.csv")
@@ -233,6 +123,38 @@ def judge_run(
   ]
 
 
+def restore(
+  config: ml_collections.ConfigDict, workdir: pathlib.Path, model: nn.Module
+) -> Restored:
+  """The checkpoint of a run that `config.eval.select` names.
+
+  Args:
+    config: The run's config.
+    workdir: Its folder.
+    model: Its model.
+
+  Returns:
+    The state and what was kept with it.
+
+  Raises:
+    ConfigError: If there is no checkpoint.
+  """
+  if not (workdir / "checkpoints").is_dir():
+    raise ConfigError(f"{workdir}: no checkpoint there yet")
+  checkpoints = open_checkpoints(config, workdir)
+  try:
+    restored = checkpoints.restore(
+      abstract_state(config, model), config.eval.select
+    )
+  finally:
+    checkpoints.close()
+  if restored is None:
+    raise ConfigError(
+      f"{workdir}: no checkpoint for config.eval.select={config.eval.select!r}"
+    )
+  return restored
+
+
 def describe(
   config: ml_collections.ConfigDict,
   run: str,
@@ -240,15 +162,18 @@ def describe(
   dataset: data.Dataset,
 ) -> evaluation.Subject:
   """The columns that all rows of a run share."""
+  fed = [config.method.input.name]
+  if config.method.view.name != "none":
+    fed.append(config.method.view.name)
   return evaluation.Subject(
     run=run,
-    method=config.method.name,
+    method=config.method.name + _SELECTED.get(config.eval.select, ""),
     seed=config.seed,
     step=step,
     dataset=dataset.name,
     split=config.data.test_split,
     n_examples=len(dataset),
-    trained_on=config.method.input.name,
+    trained_on="+".join(fed),
   )
 
 
@@ -286,14 +211,21 @@ def judge_state(
     return judge(judge.place(pruned), cell)
 
   task = evaluation.task_of(config.data.targets)
-  yield from evaluation.run(subject, judge_cell, grid(config), results, task)
+  cells = grid(config)
+  measured = [c for c in cells if isinstance(c, evaluation.Curvature)]
+  views = [c for c in cells if isinstance(c, evaluation.Geometry)]
+  judged = [c for c in cells if c not in measured and c not in views]
+  yield from evaluation.run(subject, judge_cell, judged, results, task)
+  if views:
+    yield from judge.measure_geometry(subject, whole, views, results)
+  yield from judge.measure_curvature(subject, variables, measured, results)
 
 
 _prune = jax.jit(evaluation.prune)
 
 
 def grid(config: ml_collections.ConfigDict) -> list[Perturbation]:
-  """All that a run is judged under: noises; if asked, pruning and attacks."""
+  """All that a run is judged under: noises, and whatever else is asked for."""
   pruned = config.eval.pruned_shares if config.eval.sparsity else ()
   attacked = evaluation.attack_cells(
     config.eval.attack_eps,
@@ -302,7 +234,28 @@ def grid(config: ml_collections.ConfigDict) -> list[Perturbation]:
     examples=config.eval.attack_examples,
     norm=config.eval.attack_norm,
   )
-  return [*noise_grid(config), *evaluation.pruned_cells(pruned), *attacked]
+  measured = evaluation.curvature_cells(
+    config.eval.curvature_examples,
+    config.eval.curvature_h,
+    config.eval.curvature_std,
+  )
+  corrupted = evaluation.corruption_cells(
+    uniform_eps=config.eval.uniform_eps,
+    patches=config.eval.patches,
+    resolutions=config.eval.resolutions,
+    salt_and_pepper=config.eval.salt_and_pepper,
+    combined=config.eval.combined,
+  )
+  return [
+    *noise_grid(config),
+    *corrupted,
+    *evaluation.pruned_cells(pruned),
+    *attacked,
+    *evaluation.geometry_cells(
+      config.eval.features_stds, config.eval.features_examples
+    ),
+    *measured,
+  ]
 
 
 def noise_grid(config: ml_collections.ConfigDict) -> list[Perturbation]:
@@ -331,7 +284,7 @@ def abstract_state(
     tuple(config.data.shape),
     config.seed,
     config.train.ema_decay > 0,
-    methods.build(config.method, tuple(config.data.shape)).forward,
+    methods.build(config.method, tuple(config.data.shape)),
   )
   return jax.eval_shape(create)
 
@@ -340,8 +293,9 @@ def open_checkpoints(
   config: ml_collections.ConfigDict, workdir: pathlib.Path
 ) -> Checkpoints:
   """The checkpoints of a run."""
+  watches = config.data.validation_split or config.eval.select == "best_test"
   return Checkpoints(
     workdir / "checkpoints",
     config.checkpoint.keep_last,
-    config.checkpoint.keep_best if config.data.validation_split else 0,
+    config.checkpoint.keep_best if watches else 0,
   )

@@ -134,15 +134,11 @@ def _train(
     donate=(0,),
   )
   judge = None
-  if validation_set is not None:
-    judge = Judge(
-      config,
-      parts.model,
-      parts.method,
-      validation_set,
-      launcher,
-      data.Tag.VALIDATION,
-    )
+  watched, tag = validation_set, data.Tag.VALIDATION
+  if config.eval.select == "best_test":
+    watched, tag = test_set, data.Tag.TEST
+  if watched is not None:
+    judge = Judge(config, parts.model, parts.method, watched, launcher, tag)
 
   # ---- State: from a checkpoint, or new -------------------------------------
   state = parts.state
@@ -167,6 +163,7 @@ def _train(
     progress.say(f"resumed at step {step} of {total_steps}")
   recent = _RecentMetrics(first_step, checkpoints)
   warn_above = _ruinous_input(config, train_set)
+  told_no_boundary = False
   batches = iter(loader)
   try:
     while step < total_steps and not interruption.requested:
@@ -191,16 +188,22 @@ def _train(
             "config.method.input.max_abs bounds it"
           )
           warn_above = math.inf
+        if means.get("pairs_without_boundary") == 1 and not told_no_boundary:
+          progress.say(
+            f"warning: at step {step} no two classes have a boundary, for all "
+            "rows of the head are equal: the margin is 0"
+          )
+          told_no_boundary = True
       if not ends_epoch:
         continue
       rank = None
       if judge is not None:
         summary = task.summarise(judge(state.variables(), CLEAN))
-        writer.write(step, {f"validation/{k}": v for k, v in summary.items()})
+        name = "validation" if watched is validation_set else "test"
+        writer.write(step, {f"{name}/{k}": v for k, v in summary.items()})
         rank = task.rank(summary)
         progress.say(
-          f"step {step}  validation {task.headline} "
-          f"{summary[task.headline]:.4f}"
+          f"step {step}  {name} {task.headline} {summary[task.headline]:.4f}"
         )
       epoch = step // steps_per_epoch
       if epoch % config.checkpoint.every_epochs == 0 or step == total_steps:

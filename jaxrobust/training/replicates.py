@@ -141,7 +141,7 @@ def _first_states(
       tuple(configs[0].data.shape),
       seed,
       configs[0].train.ema_decay > 0,
-      parts.method.forward,
+      parts.method,
     )
 
   # As in `create_state`: it runs once, so it is not worth optimising.

@@ -23,7 +23,8 @@ class State(struct.PyTreeNode):
     params: The model's parameters.
     batch_stats: Running statistics of the norm layers; {} if there are none.
     opt_state: The optimiser's state.
-    method_state: What the objective carries between steps; {} if nothing.
+    method_state: What the objective carries between steps, as the class
+      centroids; {} if nothing.
     ema: The moving average of params and batch_stats; {} if there is none.
     key: The run's typed PRNG key; every draw is folded out of it.
   """
@@ -161,7 +162,7 @@ def initial_state(
   shape: tuple[int, ...],
   seed: int,
   with_ema: bool,
-  forward: Any = None,
+  method: methods.Method | None = None,
 ) -> State:
   """The state before the first step, as a pure function.
 
@@ -171,8 +172,8 @@ def initial_state(
     shape: The shape of one example.
     seed: The run's one seed.
     with_ema: Whether to keep a moving average of what is evaluated with.
-    forward: The method's; its own parameters, if it has any, become part of
-      the state's.
+    method: Its forward may have parameters of its own, which join the
+      network's, and its objective a state.
 
   Returns:
     The state.
@@ -181,8 +182,14 @@ def initial_state(
   inputs = jnp.zeros((1, *shape))
   variables = model.init(jax.random.fold_in(key, data.Tag.INIT), inputs)
   params = variables["params"]
+  forward: Any = method and method.forward
+  objective: Any = method and method.objective
   if hasattr(forward, "parameters"):
     params = {**params, **forward.parameters(model, variables, inputs)}
+  method_state = {}
+  if hasattr(objective, "initial_state"):
+    outputs = jax.eval_shape(lambda v: model.apply(v, inputs), variables)
+    method_state = objective.initial_state(outputs)
   batch_stats = variables.get("batch_stats", {})
   ema = {"params": params, "batch_stats": batch_stats} if with_ema else {}
   return State(
@@ -190,7 +197,7 @@ def initial_state(
     params=params,
     batch_stats=batch_stats,
     opt_state=optimizer.init(params),
-    method_state={},
+    method_state=method_state,
     ema=jax.tree.map(jnp.copy, ema),
     key=key,
   )
@@ -202,11 +209,11 @@ def create_state(
   shape: tuple[int, ...],
   seed: int,
   with_ema: bool,
-  forward: Any = None,
+  method: methods.Method | None = None,
 ) -> State:
   """Computes `initial_state`, under one jit."""
   create = functools.partial(
-    initial_state, model, optimizer, shape, seed, with_ema, forward
+    initial_state, model, optimizer, shape, seed, with_ema, method
   )
   # It runs once, and its many small draws compile slowly: unoptimised, the
   # initialisation of ResNet-18 is ready in an eighth of the time.

@@ -1,8 +1,9 @@
 """The one train step: a pure function of (state, batch) on a device's shard.
 
-It composes an input, a forward and an objective and knows none of them by
-name. Its one axis is `models.norm`'s and `parallel`'s; it uses it for sums
-only, so how the step is mapped over devices is not its business.
+It composes an input, perhaps a second view, a forward and an objective and
+knows none of them by name. Its one axis is `models.norm`'s and `parallel`'s; it
+uses it for sums only, so how the step is mapped over devices is not its
+business.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ import ml_collections
 import optax
 
 from jaxrobust import data, evaluation
-from jaxrobust.methods import Context, Method
+from jaxrobust.methods import Context, Method, Setting
 from jaxrobust.training.state import State
 
 Batch = Mapping[str, jax.Array]
@@ -41,7 +42,7 @@ def make_train_step(
   Args:
     config: A run's config: `augment`, and `train.accumulate` and `.ema_decay`.
     model: Built with this `axis_name`.
-    method: The three parts.
+    method: The parts.
     optimizer: The optax transformation.
     schedule: Its learning rate, for the metrics.
     total_steps: The number of updates in the whole training.
@@ -54,19 +55,24 @@ def make_train_step(
     `resident` holds those of the whole data set, to gather by index.
   """
   padding, flip = config.augment.crop_padding, config.augment.flip
+  view = method.view
   micro_batches = config.train.accumulate
   ema_decay = config.train.ema_decay
   task = evaluation.task_of(config.data.targets)
   is_series = len(config.data.shape) == 2
 
-  def train_step(state, batch, resident):
-    batch = gather_resident(batch, resident)
-    draw = data.Draw(state.key, batch["index"], state.step)
-    inputs = data.as_float(batch["inputs"])
+  def augment(draw, inputs):
     if padding:
       inputs = data.random_crop(draw(data.Tag.CROP), inputs, padding)
     if flip:
       inputs = data.random_flip(draw(data.Tag.FLIP), inputs)
+    return inputs
+
+  def train_step(state, batch, resident):
+    batch = gather_resident(batch, resident)
+    draw = data.Draw(state.key, batch["index"], state.step)
+    stored = data.as_float(batch["inputs"])
+    inputs = augment(draw, stored)
 
     progress = state.step.astype(jnp.float32) / total_steps
 
@@ -81,18 +87,48 @@ def make_train_step(
       )
       return outputs.logits
 
-    batch = method.input(
-      {**batch, "inputs": inputs}, Context(draw, progress, logits, axis_name)
-    )
+    batch = {**batch, "inputs": inputs}
+    second = {}
+    if view is not None:
+      own = draw.of_view()
+      augmented = inputs if view.shared_aug else augment(own, stored)
+      seen = view.input(
+        {**batch, "inputs": augmented},
+        Context(own, progress, logits, axis_name),
+      )
+      second = {"second": seen["inputs"]}
+    batch = method.input(batch, Context(draw, progress, logits, axis_name))
+    batch = {**batch, **second}
     count = jax.lax.psum(jnp.sum(batch["mask"]), axis_name)
 
-    def share_of_loss(params, batch_stats, method_state, rows):
-      variables = {"params": params, "batch_stats": batch_stats}
-      keys = data.Draw(state.key, rows["index"], state.step)(data.Tag.FORWARD)
-      outputs, batch_stats = method.forward(
-        model, variables, rows["inputs"], rows["mask"], True, keys, progress
+    def evaluate(variables, rows):
+      draw = data.Draw(state.key, rows["index"], state.step)
+      keys = draw(data.Tag.FORWARD)
+      if view is None:
+        outputs, batch_stats = method.forward(
+          model, variables, rows["inputs"], rows["mask"], True, keys, progress
+        )
+        return outputs, None, batch_stats
+      return view.evaluate(
+        method.forward,
+        model,
+        variables,
+        (rows["inputs"], rows["second"]),
+        rows["mask"],
+        (keys, draw.of_view()(data.Tag.FORWARD)),
+        progress,
       )
-      values, method_state = method.objective(outputs, rows, method_state)
+
+    # What is equal on all devices, and in all micro-batches, counts once.
+    copies = jax.lax.psum(1, axis_name) * micro_batches
+
+    def share_of_loss(params, batch_stats, rows):
+      variables = {"params": params, "batch_stats": batch_stats}
+      outputs, second, batch_stats = evaluate(variables, rows)
+      setting = Setting(
+        second, state.method_state, params.get("head", {}), axis_name
+      )
+      values, notes = method.objective(outputs, rows, setting)
       scores = task.score(outputs.logits, rows["labels"])
       loss = _masked_sum(values, rows["mask"]) / count
       shown = {task.headline: scores, **outputs.metrics}
@@ -100,31 +136,36 @@ def make_train_step(
         name: _masked_sum(values, rows["mask"]) / count
         for name, values in shown.items()
       }
-      return loss, (shown, batch_stats, method_state)
+      for name, value in notes.metrics.items():
+        shown[name] = value / copies
+      return loss, (shown, notes.sums, batch_stats)
 
-    def differentiate(carry, rows):
-      batch_stats, method_state = carry
-      (loss, (shown, batch_stats, method_state)), gradient = jax.value_and_grad(
+    def differentiate(batch_stats, rows):
+      (loss, (shown, sums, batch_stats)), gradient = jax.value_and_grad(
         share_of_loss, has_aux=True
-      )(state.params, batch_stats, method_state, rows)
-      return (gradient, loss, shown), (batch_stats, method_state)
+      )(state.params, batch_stats, rows)
+      return (gradient, loss, shown, sums), batch_stats
 
     def accumulate(carry, rows):
-      sums, rest = carry
-      parts, rest = differentiate(rest, rows)
-      return (jax.tree.map(jnp.add, sums, parts), rest), None
+      sums, batch_stats = carry
+      parts, batch_stats = differentiate(batch_stats, rows)
+      return (jax.tree.map(jnp.add, sums, parts), batch_stats), None
 
-    rest = (state.batch_stats, state.method_state)
+    batch_stats = state.batch_stats
     if micro_batches == 1:
-      sums, rest = differentiate(rest, batch)
+      sums, batch_stats = differentiate(batch_stats, batch)
     else:
       split = jax.tree.map(_split(micro_batches), batch)
       one = jax.tree.map(lambda x: x[0], split)
-      parts, _ = jax.eval_shape(differentiate, rest, one)
+      parts, _ = jax.eval_shape(differentiate, batch_stats, one)
       zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), parts)
-      (sums, rest), _ = jax.lax.scan(accumulate, (zeros, rest), split)
-    batch_stats, method_state = rest
-    gradient, loss, shown = jax.lax.psum(sums, axis_name)
+      (sums, batch_stats), _ = jax.lax.scan(
+        accumulate, (zeros, batch_stats), split
+      )
+    gradient, loss, shown, noted = jax.lax.psum(sums, axis_name)
+    method_state = state.method_state
+    if hasattr(method.objective, "next_state"):
+      method_state = method.objective.next_state(method_state, noted)
 
     updates, opt_state = optimizer.update(
       gradient, state.opt_state, state.params

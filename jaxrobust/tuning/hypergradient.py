@@ -32,7 +32,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxrobust import data
+from jaxrobust import data, methods
 from jaxrobust.evaluation import Perturbation
 from jaxrobust.training.assembly import Assembly
 from jaxrobust.tuning import mix, traced_strength
@@ -139,7 +139,11 @@ def make_hyper_step(
         parts.model, variables, inputs, mask, False
       )
       values, _ = parts.method.objective(
-        outputs, validation_batch, after.method_state
+        outputs,
+        validation_batch,
+        methods.Setting(
+          None, after.method_state, after.params.get("head", {}), axis_name
+        ),
       )
       share = jnp.sum(jnp.where(mask > 0, values, 0.0)) / count
       return share, (after, metrics)

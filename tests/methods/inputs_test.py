@@ -41,6 +41,22 @@ def test_gaussian_noise_follows_its_law():
 
 
 @pytest.mark.parametrize(
+  ("name", "parameters", "law"),
+  [
+    ("uniform", {"eps": 0.3}, stats.uniform(-0.3, 0.6)),
+    # The scale of the Laplace law is its standard deviation over sqrt 2.
+    ("laplace", {"std": 0.3}, stats.laplace(scale=0.3 / math.sqrt(2))),
+  ],
+)
+def test_light_tailed_noise_follows_its_law(name, parameters, law):
+  noise = feed(name, clip=False, **parameters) - 0.5
+  assert stats.kstest(noise.ravel(), law.cdf).pvalue > 1e-3
+  assert np.std(noise) == pytest.approx(law.std(), rel=0.02)
+  correlation = np.corrcoef(noise[:, 0, 0, 0], noise[:, 5, 5, 0])[0, 1]
+  assert abs(correlation) < 5 / math.sqrt(COUNT)
+
+
+@pytest.mark.parametrize(
   ("alpha", "law"),
   [(1.0, stats.cauchy(scale=0.1)), (2.0, stats.norm(scale=0.1 * 2**0.5))],
 )
@@ -108,7 +124,12 @@ def test_alphas_are_drawn_per_example_at_equal_flip_rate():
 
 @pytest.mark.parametrize(
   ("name", "parameters"),
-  [("gaussian", {"std": 2.0}), ("alpha_stable", {"alpha": 1.0, "scale": 2.0})],
+  [
+    ("gaussian", {"std": 2.0}),
+    ("uniform", {"eps": 3.0}),
+    ("laplace", {"std": 2.0}),
+    ("alpha_stable", {"alpha": 1.0, "scale": 2.0}),
+  ],
 )
 def test_images_are_clipped_and_series_are_not(name, parameters):
   def bounds(shape, **more):
@@ -140,6 +161,8 @@ def test_p_noisy_can_be_none_and_all(p_noisy, share):
   ("name", "parameters"),
   [
     ("gaussian", {"std": 0.1}),
+    ("uniform", {"eps": 0.1}),
+    ("laplace", {"std": 0.1}),
     ("alpha_stable", {"alphas": (0.8, 1.5), "scale": 0.1}),
   ],
 )
@@ -172,6 +195,10 @@ STABLE = {"alpha": 1.0, "scale": 0.1}
     ("gaussian", {"std": math.inf}, "std=inf: must be"),
     ("gaussian", {"std": 1, "resample": "x"}, "resample='x': .*epoch.*once"),
     ("gaussian", {"std": 1, "p_noisy": 1.5}, r"p_noisy=1.5: .* \[0, 1\]"),
+    ("uniform", {"eps": -0.1}, "eps=-0.1: must be .* >= 0"),
+    ("uniform", {"eps": math.nan}, "eps=nan: must be"),
+    ("laplace", {"std": math.inf}, "std=inf: must be"),
+    ("laplace", {"std": 1, "p_noisy": 1.5}, r"p_noisy=1.5: .* \[0, 1\]"),
     ("alpha_stable", {**STABLE, "gamma": 2}, r"gamma=2: ambiguous; .*scale"),
     ("alpha_stable", {"scale": 1}, r"alpha=None, alphas=\(\): .* exactly one"),
     ("alpha_stable", {**STABLE, "alphas": (1,)}, r"alphas=\(1,\): .* one of"),

@@ -10,6 +10,8 @@ from jaxrobust import data, methods
 SERIES = np.random.default_rng(0).normal(size=(40, 9, 2)).astype(np.float32)
 PARTS = [
   ("gaussian", {"std": 3.0}),
+  ("uniform", {"eps": 5.0}),
+  ("laplace", {"std": 3.0}),
   ("alpha_stable", {"alpha": 1.0, "scale": 1.0}),
 ]
 

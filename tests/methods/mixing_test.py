@@ -148,7 +148,8 @@ def test_cross_entropy_takes_the_targets_of_the_batch(smoothing):
   batch = {"labels": jnp.zeros(5, int), "targets": jnp.asarray(targets)}
   smooth = (1 - smoothing) * targets + smoothing / CLASSES
   expected = -(smooth * special.log_softmax(logits, axis=1)).sum(1)
-  np.testing.assert_allclose(objective(outputs, batch, {})[0], expected, 1e-5)
+  got, _ = objective(outputs, batch, methods.Setting())
+  np.testing.assert_allclose(got, expected, 1e-5)
 
 
 def test_an_adversarial_batch_is_within_its_ball_and_raises_the_loss():

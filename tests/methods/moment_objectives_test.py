@@ -32,14 +32,15 @@ LABELS = np.asarray([0, 3, 1, 1, 2], np.int32)
 ONE_HOT = np.eye(4, dtype=np.float32)[LABELS]
 ROOT = RNG.normal(size=(5, 4, 4)).astype(np.float32)
 COV = ROOT @ ROOT.swapaxes(1, 2)
-STATE = {"kept": 1}
 
 
 def values(name, law, batch=None, **parameters):
   objective = methods.OBJECTIVES[name](**parameters)
   outputs = models.Outputs(MEAN, MEAN, law)
-  got, state = objective(outputs, batch or {"labels": LABELS}, STATE)
-  assert state == STATE
+  got, notes = objective(
+    outputs, batch or {"labels": LABELS}, methods.Setting()
+  )
+  assert notes == methods.Notes()
   assert got.shape == (5,)
   assert got.dtype == jnp.float32
   return np.asarray(got)

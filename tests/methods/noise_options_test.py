@@ -133,6 +133,8 @@ def test_a_batch_draws_one_alpha_anew_at_each_step():
 
 NOISES = [
   ("gaussian", SERIES, {"std": 0.2}),
+  ("uniform", SERIES, {"eps": 0.2}),
+  ("laplace", IMAGE, {"std": 0.2}),
   ("alpha_stable", IMAGE, {"alpha": 1.0, "scale": 0.2}),
   (
     "burst",
@@ -218,7 +220,7 @@ def test_bursts_hit_all_variates_of_their_share_of_the_time():
 
 
 def test_a_series_keeps_its_bursts_in_another_batch():
-  parameters = dict(NOISES[2][2])
+  parameters = dict(NOISES[-1][2])
   one = noise_of("burst", SERIES, index=[4, 9, 2], **parameters)
   two = noise_of("burst", SERIES, index=[2, 30, 4], **parameters)
   np.testing.assert_array_equal(one[[0, 2]], two[[2, 0]])
@@ -230,7 +232,7 @@ def test_a_series_keeps_its_bursts_in_another_batch():
 
 
 STABLE = {"alpha": 1.0, "scale": 0.1}
-BURST = NOISES[2][2]
+BURST = NOISES[-1][2]
 TWO = {"alphas": (1.0, 2.0)}
 
 

@@ -13,8 +13,8 @@ LABELS = np.asarray([0, 3, 1, 1, 2, 0], np.int32)
 def values(**parameters):
   objective = methods.OBJECTIVES["cross_entropy"](**parameters)
   outputs = models.Outputs(LOGITS.astype(np.float32), np.zeros((6, 2)))
-  got, state = objective(outputs, {"labels": LABELS}, {"kept": 1})
-  assert state == {"kept": 1}
+  got, notes = objective(outputs, {"labels": LABELS}, methods.Setting())
+  assert notes == methods.Notes()
   return got
 
 
@@ -42,10 +42,10 @@ def test_mse_is_the_mean_over_the_targets_of_each_example():
   targets = np.random.default_rng(3).normal(size=LOGITS.shape)
   outputs = models.Outputs(LOGITS.astype(np.float32), np.zeros((6, 2)))
   batch = {"labels": targets.astype(np.float32)}
-  got, state = methods.OBJECTIVES["mse"]()(outputs, batch, {"kept": 1})
+  got, notes = methods.OBJECTIVES["mse"]()(outputs, batch, methods.Setting())
   expected = [np.dot(row, row) / 4 for row in LOGITS - targets]
   np.testing.assert_allclose(got, expected, rtol=1e-5)
-  assert state == {"kept": 1}
+  assert notes == methods.Notes()
 
 
 def test_mse_takes_the_targets_that_an_input_made():

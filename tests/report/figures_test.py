@@ -55,6 +55,29 @@ def test_every_method_is_a_line_in_the_order_of_strength(rows):
   assert "Cauchy" in axes.get_xlabel()
 
 
+@pytest.mark.parametrize(
+  ("perturbation", "strengths", "words"),
+  [
+    ("uniform", [0, 0.1, 0.3], "uniform"),
+    ("patches(side=8)", [0, 0.1, 0.3], "black squares of 8 pixels"),
+    # At a factor of 1 nothing is lost.
+    ("resolution", [0.1, 0.3, 1], "height and width kept"),
+    ("salt_and_pepper", [0, 0.1, 0.3], "black or white"),
+    # Without noise there are still the patches.
+    ("gaussian+patches(count=4, side=8)", [0.1, 0.3], "of gaussian+patches"),
+  ],
+)
+def test_clean_is_where_a_corruption_changes_nothing(
+  rows, perturbation, strengths, words
+):
+  for row in rows:
+    if row["perturbation"] != "clean":
+      row["perturbation"] = perturbation
+  (axes,) = figures.accuracy_against_strength(rows, perturbation).axes
+  np.testing.assert_allclose(axes.lines[0].get_xdata(), strengths)
+  assert words in axes.get_xlabel()
+
+
 def test_an_absent_perturbation_is_refused(rows):
   with pytest.raises(ValueError, match="must be one of"):
     figures.accuracy_against_strength(rows, "gaussian")

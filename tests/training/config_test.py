@@ -35,6 +35,17 @@ WRONG = [
   ("eval.burst_share", 0.95, r"at most L/\(L\+1\)"),
   ("eval.burst_length", 0.5, "at least 1"),
   ("eval.gaussian_stds", (-1.0,), "positive"),
+  ("eval.uniform_eps", (0.1, 1.5), r"in \(0, 1\]"),
+  ("eval.uniform_eps", ("a",), "numbers"),
+  ("eval.patches", ("4x0",), r"patches: '4x0': must be 'COUNTxSIDE', as '4x8'"),
+  ("eval.patches", ("8",), "must be 'COUNTxSIDE'"),
+  ("eval.patches", (4, 8), "must be 'COUNTxSIDE'"),
+  ("eval.patches", ("4x29",), "at most 28 pixels a side"),
+  ("eval.resolutions", (0.5, 1.0), r"in \(0, 1\)"),
+  ("eval.salt_and_pepper", (0.0,), r"in \(0, 1\]"),
+  ("eval.combined", ("4x8",), "must be 'STD.COUNTxSIDE', as '0.1.4x8'"),
+  ("eval.combined", ("-1+4x8",), "must be 'STD.COUNTxSIDE'"),
+  ("eval.combined", ("0.1+1x30",), "at most 28 pixels a side"),
   ("eval.pruned_shares", (0.5, 1.0), r"in \(0, 1\)"),
   ("eval.attack_eps", (0.1, 8.0), r"in \(0, 1\], in units of the input"),
   ("eval.attack_eps", (0.0,), r"in \(0, 1\]"),
@@ -62,6 +73,26 @@ def test_a_wrong_value_is_named(field, value, allowed):
   message = str(caught.value)
   assert field_named in message
   assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+  ("field", "value"),
+  [
+    ("uniform_eps", (0.1,)),
+    ("patches", ("1x2",)),
+    ("resolutions", (0.5,)),
+    ("salt_and_pepper", (0.1,)),
+    ("combined", ("0.1+1x2",)),
+  ],
+)
+def test_corruptions_of_images_are_not_for_series(field, value):
+  config = jaxrobust.default_config()
+  config.eval[field] = value
+  jaxrobust.validate(config)
+  config.model.name, config.data.shape = "resnet1d", (96, 1)
+  with pytest.raises(jaxrobust.ConfigError, match=r"\(\) for series") as caught:
+    jaxrobust.validate(config)
+  assert str(caught.value).startswith(f"config.eval.{field}=")
 
 
 def test_the_default_config_is_valid():
@@ -128,8 +159,8 @@ def test_a_presets_name_on_other_parts_is_refused():
 
 def test_an_option_of_another_model_is_refused():
   config = jaxrobust.default_config()
-  config.model.feature_dim = 128
-  with pytest.raises(jaxrobust.ConfigError, match="feature_dim"):
+  config.model.width = 128
+  with pytest.raises(jaxrobust.ConfigError, match="width"):
     jaxrobust.validate(config)
 
 

@@ -75,7 +75,7 @@ def run(config, devices=1, launcher="pmap", batch=None, model=None):
     train_step, sharded_in=(False, True, False), sharded_out=(False, False)
   )
   state = state_lib.create_state(
-    model, optimizer, SHAPE, 0, with_ema=False, forward=method.forward
+    model, optimizer, SHAPE, 0, with_ema=False, method=method
   )
   state = launch.replicate(state)
   batch = launch.shard(batch or make_batch())

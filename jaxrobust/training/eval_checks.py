@@ -1,0 +1,142 @@
+"""The checks of what a model is to be judged under."""
+
+import math
+import typing
+
+import ml_collections
+
+from jaxrobust import attacks, evaluation
+from jaxrobust.alpha_stable.bursts import require_bursts
+from jaxrobust.training.conditions import (
+  at_least,
+  check,
+  one_of,
+  value_of,
+)
+from jaxrobust.training.config import ConfigError
+
+
+def validate_eval(config: ml_collections.ConfigDict) -> None:
+  """Checks `config.eval`.
+
+  Args:
+    config: The config of a run.
+
+  Raises:
+    ConfigError: Naming the first field that is wrong.
+  """
+  stds = tuple(config.eval.gaussian_stds)
+  check(all(s > 0 for s in stds), "eval.gaussian_stds", stds, "positive")
+  alphas = tuple(config.eval.alphas)
+  check(all(0 < a <= 2 for a in alphas), "eval.alphas", alphas, "in (0, 2]")
+  rates = tuple(config.eval.flip_rates)
+  check(all(0 < r < 1 for r in rates), "eval.flip_rates", rates, "in (0, 1)")
+  alphas = tuple(config.eval.burst_alphas)
+  check(
+    all(0 < a <= 2 for a in alphas), "eval.burst_alphas", alphas, "in (0, 2]"
+  )
+  rates = tuple(config.eval.burst_rates)
+  check(all(0 < r < 1 for r in rates), "eval.burst_rates", rates, "in (0, 1)")
+  is_series = len(config.data.shape) == 2
+  check(is_series or not rates, "eval.burst_rates", rates, "() for images")
+  share, length = config.eval.burst_share, config.eval.burst_length
+  try:
+    require_bursts(share, length)
+  except ValueError as error:
+    raise ConfigError(
+      f"config.eval.burst_share={share}, eval.burst_length={length}: {error}"
+    ) from error
+  shares = tuple(config.eval.pruned_shares)
+  check(
+    all(0 < s < 1 for s in shares), "eval.pruned_shares", shares, "in (0, 1)"
+  )
+  _validate_corruptions(config)
+  _validate_features(config)
+  _validate_attacks(config)
+  _validate_curvature(config)
+
+
+def _validate_corruptions(config: ml_collections.ConfigDict) -> None:
+  shape = tuple(config.data.shape)
+  for field in (
+    "uniform_eps",
+    "patches",
+    "resolutions",
+    "salt_and_pepper",
+    "combined",
+  ):
+    value = tuple(config.eval[field])
+    field = f"eval.{field}"
+    check(len(shape) == 3 or not value, field, value, "() for series")
+  eps = tuple(config.eval.uniform_eps)
+  check(all(0 < e <= 1 for e in eps), "eval.uniform_eps", eps, "in (0, 1]")
+  factors = tuple(config.eval.resolutions)
+  inside = all(0 < f < 1 for f in factors)
+  check(inside, "eval.resolutions", factors, "in (0, 1)")
+  shares = tuple(config.eval.salt_and_pepper)
+  inside = all(0 < share <= 1 for share in shares)
+  check(inside, "eval.salt_and_pepper", shares, "in (0, 1]")
+  for field, parse in (
+    ("eval.patches", evaluation.parse_patches),
+    ("eval.combined", evaluation.parse_combined),
+  ):
+    for text in value_of(config, field):
+      try:
+        side = parse(text)[-1]
+      except ValueError as error:
+        raise ConfigError(f"config.{field}: {error}") from error
+      allowed = f"of at most {min(shape[:2])} pixels a side"
+      check(side <= min(shape[:2]), field, text, allowed)
+
+
+def _validate_features(config: ml_collections.ConfigDict) -> None:
+  at_least(config, "eval.features_examples", 0)
+  stds = tuple(config.eval.features_stds)
+  positive = all(0 < std < math.inf for std in stds)
+  check(positive, "eval.features_stds", stds, "positive")
+  targets = config.data.targets
+  check(
+    not stds or targets == 0,
+    "eval.features_stds",
+    stds,
+    f"() with config.data.targets={targets}: the rows are of classes",
+  )
+
+
+def _validate_attacks(config: ml_collections.ConfigDict) -> None:
+  for field in ("steps", "restarts", "examples"):
+    at_least(config, f"eval.attack_{field}", 1)
+  norm = config.eval.attack_norm
+  one_of(config, "eval.attack_norm", typing.get_args(attacks.Norm))
+  radii = tuple(config.eval.attack_eps)
+  is_pixel = len(config.data.shape) == 3 and norm == "linf"
+  most = 1 if is_pixel else math.inf
+  check(
+    all(0 < eps <= most and eps < math.inf for eps in radii),
+    "eval.attack_eps",
+    radii,
+    "in (0, 1], in units of the input" if is_pixel else "positive",
+  )
+  check(
+    not radii or config.data.targets == 0,
+    "eval.attack_eps",
+    radii,
+    f"() with config.data.targets={config.data.targets}: attacks are on "
+    "classes",
+  )
+
+
+def _validate_curvature(config: ml_collections.ConfigDict) -> None:
+  at_least(config, "eval.curvature_examples", 0)
+  at_least(config, "eval.curvature_probes", 2)
+  for field in ("eval.curvature_h", "eval.curvature_std"):
+    values = tuple(value_of(config, field))
+    positive = all(0 < v < math.inf for v in values)
+    check(positive, field, values, "positive, in units of the input")
+  check(
+    config.eval.curvature_examples == 0 or config.data.targets == 0,
+    "eval.curvature_examples",
+    config.eval.curvature_examples,
+    f"0 with config.data.targets={config.data.targets}: the loss is the "
+    "cross-entropy of classes",
+  )

@@ -1,0 +1,195 @@
+"""Judging parameters on a split, under any cell, on all devices."""
+
+import copy
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import ml_collections
+import numpy as np
+
+from jaxrobust import data, evaluation, methods
+from jaxrobust.evaluation import Perturbation
+from jaxrobust.training import parallel
+from jaxrobust.training.attacking import AttackJudge
+from jaxrobust.training.curving import CurvatureJudge
+from jaxrobust.training.geometry import GeometryJudge
+
+
+class Judge:
+  """Judges parameters on one split under any cell, compiled once.
+
+  Args:
+    config: A run's config.
+    model: The model.
+    method: Its forward is how the model is evaluated.
+    dataset: The split.
+    launcher: The devices.
+    tag: The purpose of the noise: `data.Tag.VALIDATION` or `.TEST`; attacks
+      have a tag of their own.
+  """
+
+  def __init__(
+    self,
+    config: ml_collections.ConfigDict,
+    model: nn.Module,
+    method: methods.Method,
+    dataset: data.Dataset,
+    launcher: parallel.Launcher,
+    tag: data.Tag,
+  ):
+    count = len(launcher.devices)
+    self._dataset = dataset
+    self._model, self._forward = model, method.forward
+    self._batch_size = -(-config.eval.batch_size // count) * count
+    self._launcher = launcher
+    self._key = launcher.replicate(jax.random.key(config.seed))
+    self._tag = launcher.replicate(np.int32(tag))
+    is_image = len(config.data.shape) == 3
+    self._attack = AttackJudge(
+      model, method.forward, is_image, launcher, config.eval.batch_size
+    )
+    self._measure = CurvatureJudge(
+      model,
+      method.forward,
+      is_image,
+      launcher,
+      config.eval.batch_size,
+      config.eval.curvature_probes,
+    )
+    self._geometry = GeometryJudge(
+      model, is_image, config.data.num_classes, launcher, self._batch_size
+    )
+    judge = evaluation.task_of(config.data.targets).judge
+    self._predict = launcher.map(
+      evaluation.make_predict_step(
+        model, method.forward, is_image=is_image, judge=judge
+      ),
+      sharded_in=(False, True, False, False, False),
+      sharded_out=True,
+    )
+    self._judge_corrupted = launcher.map(
+      evaluation.make_judge_step(model, method.forward, judge=judge),
+      sharded_in=(False, True, True),
+      sharded_out=True,
+    )
+
+    @functools.cache
+    def corrupt(kind: str, options: tuple[Any, ...]) -> Callable[..., Any]:
+      return launcher.map(
+        evaluation.make_corrupt_step(kind, options),
+        sharded_in=(True, False, False, False),
+        sharded_out=True,
+      )
+
+    self._corrupt = corrupt
+
+  def on(self, dataset: data.Dataset, seed: int) -> "Judge":
+    """The same judge, nothing compiled anew, on another split and seed."""
+    other = copy.copy(self)
+    other._dataset = dataset
+    other._key = self.place(jax.random.key(seed))
+    return other
+
+  def measure_network(
+    self,
+    subject: evaluation.Subject,
+    variables: Mapping[str, Any],
+    results: evaluation.Results,
+  ) -> None:
+    """Appends the rows of the network itself, unless they are there."""
+    evaluation.measure_network(
+      subject,
+      self._model,
+      self._forward,
+      variables,
+      self._dataset.shape,
+      results,
+    )
+
+  def measure_curvature(
+    self,
+    subject: evaluation.Subject,
+    variables: Mapping[str, Any],
+    cells: Sequence[evaluation.Curvature],
+    results: evaluation.Results,
+  ) -> Iterator[Perturbation]:
+    """Appends the rows of the loss's curvature, and yields each cell done.
+
+    The variables are on every device.
+    """
+    # Behind noise, the logits need not be linear in the features.
+    head = None
+    if not hasattr(self._forward, "noise"):
+      head = evaluation.linear_head(variables)
+
+    def measure(cell: evaluation.Curvature) -> dict[str, np.ndarray]:
+      return self._measure(variables, cell, self._dataset, self._key)
+
+    kernel = None if head is None else head[0]
+    return evaluation.measure_curvature(
+      subject, measure, cells, results, kernel
+    )
+
+  def measure_geometry(
+    self,
+    subject: evaluation.Subject,
+    variables: Mapping[str, Any],
+    cells: Sequence[evaluation.Geometry],
+    results: evaluation.Results,
+  ) -> Iterator[Perturbation]:
+    """Appends the rows of the layers' geometry, and yields each view done."""
+    own = methods.network(variables)
+    placed = self.place(own)
+
+    def measure(cell: evaluation.Geometry) -> evaluation.Activations:
+      return self._geometry(placed, cell, self._dataset, self._key, self._tag)
+
+    return evaluation.measure_geometry(
+      subject,
+      measure,
+      cells,
+      results,
+      evaluation.layer_names(self._model, own, self._dataset.shape),
+      evaluation.linear_head(own),
+    )
+
+  def place(self, tree: Any) -> Any:
+    """Puts a whole copy, as of the variables, on every device."""
+    return self._launcher.replicate(tree)
+
+  def __call__(
+    self, variables: Mapping[str, Any], cell: Perturbation
+  ) -> dict[str, np.ndarray]:
+    """The numbers of each example that the task's `judge` gives, [N] each."""
+    if isinstance(cell, evaluation.Attack):
+      return self._attack(variables, cell, self._dataset, self._key)
+    judge_batch = self._judging(variables, cell)
+    loader = data.Loader(
+      self._dataset, self._batch_size, shuffle=False, epochs=1
+    )
+    outputs, masks = [], []
+    for batch in loader:
+      masks.append(batch["mask"] > 0)
+      outputs.append(judge_batch(self._launcher.shard(batch)))
+    real = np.concatenate(masks)
+    whole = [self._launcher.gather(o) for o in outputs]
+    return {
+      name: np.concatenate([o[name] for o in whole])[real] for name in whole[0]
+    }
+
+  def _judging(
+    self, variables: Mapping[str, Any], cell: Perturbation
+  ) -> Callable[[Any], Any]:
+    """What judges a batch on the devices under one cell."""
+    key, tag = self._key, self._tag
+    if isinstance(cell, evaluation.Corruption):
+      corrupt = self._corrupt(cell.kind, cell.options)
+      strength = self.place(np.float32(cell.strength))
+      return lambda batch: self._judge_corrupted(
+        variables, batch, corrupt(batch, key, tag, strength)
+      )
+    noise = self.place(cell.noise)
+    return lambda batch: self._predict(variables, batch, key, tag, noise)
