@@ -28,6 +28,7 @@ Variants, behind a colon (`cifar_discriminative.py:no_view`):
   no_view      the loss without the noisy view: the paper's first version
   margin       the margin alone: no compactness, no alignment
   compactness  compactness and alignment alone: no margin
+  joint        both views as one batch of 128 for the batch statistics
   momentum     momentum centroids for the margin, too
   naive        the batch's own centroids for all terms
   quick        digits in the shape of CIFAR-10, in seconds, without a download
@@ -46,6 +47,7 @@ VARIANTS = {
   "no_view": ("margin_compactness", {}),
   "margin": ("discriminative", {"compactness_weight": 0.0}),
   "compactness": ("discriminative", {"margin_weight": 0.0}),
+  "joint": ("discriminative", {}),
   "momentum": ("discriminative", {"centroid": "momentum"}),
   "naive": ("discriminative", {"centroid": "naive"}),
 }
@@ -66,8 +68,10 @@ def get_config(variant: str | None = None):
   preset, objective = VARIANTS.get(variant or "", ("discriminative", {}))
   config.method = methods.preset(preset)
   config.method.objective.update(objective)
-  if objective:
+  if objective or variant == "joint":
     config.method.name = f"discriminative_{variant}"
+  if variant == "joint":
+    config.method.view.batch_norm = "joint"
   for slot in (config.method.input, config.method.view):
     if slot.name == "gaussian":
       slot.std = STD
