@@ -1,7 +1,6 @@
 """Objectives that look at the features: discriminative, and stability."""
 
 import dataclasses
-import warnings
 from collections.abc import Mapping
 
 import jax
@@ -28,6 +27,17 @@ class Discriminative:
   norm_weight: float
   centroid: str
   detach_head: bool
+
+  @property
+  def caution(self) -> str:
+    """What a training with it should say at its start; "" for nothing."""
+    if self.delta_d > 2 * self.delta_v:
+      return ""
+    return (
+      f"delta_d={self.delta_d:g} is not more than 2 delta_v="
+      f"{2 * self.delta_v:g}: classes may come closer to each other than they "
+      "are wide"
+    )
 
   def initial_state(self, outputs: models.Outputs) -> centroids.Centroids:
     """The centroids before any batch, for outputs of these shapes."""
@@ -142,7 +152,7 @@ def discriminative(
       features.
     delta_d: The distance of a class's centroid to its boundaries, >= 0. More
       than 2 delta_v, or classes may be closer to each other than they are wide:
-      less is warned about.
+      a training with less begins with a warning.
     gamma: The momentum of the centroids, in [0, 1).
     compactness_weight: a_v, >= 0.
     margin_weight: a_m, >= 0.
@@ -188,12 +198,6 @@ def discriminative(
     raise ValueError(f"gamma={gamma}: must lie in [0, 1)")
   if centroid not in CENTROIDS:
     raise ValueError(f"centroid={centroid!r}: must be one of {CENTROIDS}")
-  if delta_d <= 2 * delta_v:
-    warnings.warn(
-      f"delta_d={delta_d} is not more than 2 delta_v={2 * delta_v}: classes "
-      "may come closer to each other than they are wide",
-      stacklevel=2,
-    )
   return Discriminative(
     weight=weight,
     rho=rho,

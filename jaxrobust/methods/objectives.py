@@ -10,7 +10,8 @@ state from step to step has two more methods,
   next_state(state, sums)   the state after a step, from the `Notes.sums` of all
                             its micro-batches and devices
 
-The keyword parameters of the builders in `OBJECTIVES` are the fields of
+and one whose parameters are doubtful says so in its attribute `caution`. The
+keyword parameters of the builders in `OBJECTIVES` are the fields of
 `config.method.objective`.
 """
 

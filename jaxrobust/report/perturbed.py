@@ -281,8 +281,9 @@ def _table(found: Lines, digits: Callable[[float], str]) -> str:
     cells = [_label(*line)]
     for method in methods:
       seeds = list(values.get(method, {}).values())
-      spread = np.std(seeds, ddof=1) if len(seeds) > 1 else 0.0
-      text = f"{digits(np.mean(seeds))} ± {digits(spread)}" if seeds else ""
+      spread = float(np.std(seeds, ddof=1)) if len(seeds) > 1 else 0.0
+      mean = float(np.mean(seeds)) if seeds else 0.0
+      text = f"{digits(mean)} ± {digits(spread)}" if seeds else ""
       cells.append(text)
     lines.append(cells)
   return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -164,6 +164,9 @@ def _train(
   recent = _RecentMetrics(first_step, checkpoints)
   warn_above = _ruinous_input(config, train_set)
   told_no_boundary = False
+  caution = getattr(parts.method.objective, "caution", "")
+  if caution:
+    progress.say(f"warning: config.method.objective: {caution}")
   batches = iter(loader)
   try:
     while step < total_steps and not interruption.requested:

@@ -196,10 +196,18 @@ def test_parameters_out_of_range_are_refused(fields, message):
     discriminative(**fields)
 
 
-@pytest.mark.quick
-def test_a_margin_of_twice_the_radius_is_warned_about():
-  with pytest.warns(UserWarning, match="is not more than 2 delta_v"):
-    discriminative(delta_v=1.0, delta_d=2.0)
+def test_a_margin_of_twice_the_radius_is_warned_about(
+  tiny_config, tmp_path, capsys
+):
+  tiny_config.method = methods.preset("margin_compactness")
+  tiny_config.method.objective.delta_v = 1.0
+  tiny_config.method.objective.delta_d = 2.0
+  jaxrobust.train(tiny_config, tmp_path / "doubtful")
+  said = capsys.readouterr().out
+  assert said.count("delta_d=2 is not more than 2 delta_v=2: classes may") == 1
+  tiny_config.method.objective.delta_d = 2.5
+  jaxrobust.train(tiny_config, tmp_path / "sound")
+  assert "delta_d" not in capsys.readouterr().out
 
 
 def changed(**fields):
