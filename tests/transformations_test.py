@@ -25,7 +25,15 @@ import pytest
 from absl.testing import parameterized
 from jax.test_util import check_grads
 
-from jaxrobust import alpha_stable, centroids, data, methods, models, moments
+from jaxrobust import (
+  alpha_stable,
+  centroids,
+  data,
+  inverse_scale,
+  methods,
+  models,
+  moments,
+)
 from jaxrobust.methods.moment_objectives import MOMENT_OBJECTIVES
 from jaxrobust.moments import pairs
 
@@ -139,6 +147,12 @@ HOST_SIDE = {
   "evaluation.summarise_regression": _HOST,
   "evaluation.task_of": _HOST,
   "evaluation.wilson_interval": _HOST,
+  **{
+    f"inverse_scale.{name}": "a tuple"
+    for name in ("ExactFlow", "Flow", "Smoothed")
+  },
+  "inverse_scale.edge_count": "a number of a shape",
+  "inverse_scale.squared_norm": "a number of a shape",
   "moments.Injection": _PLACE,
   "moments.inject": _PLACE,
   "moments.intercepting": _PLACE,
@@ -307,6 +321,9 @@ _CENTROIDS = centroids.Centroids(
   np.asarray([[True] * 5, [True, False] * 2 + [True]]),
   np.ones((2, 5), np.int32),
 )
+_DUAL = _RNG.normal(size=(2, 3, 2, 4, 4, 1)).astype(np.float32)
+_FLOW = inverse_scale.Flow(_IMAGES, _DUAL, 1 + np.abs(_LOGITS[..., 0]))
+_PIECES = np.broadcast_to(np.int32([0, 0, 2, 2])[:, None], _IMAGES.shape)
 _HEAD = (_RNG.normal(size=(2, 5, 5)).astype(np.float32), _LOGITS[:, 0])
 _PARAMS = {
   "Conv_0": {"kernel": _POOLED[0], "bias": _F([[1, 0], [0, 1]])},
@@ -465,6 +482,37 @@ ROWS = (
     for name in ("share_below", "share_below_relative", "share_below_rms")
   ),
   Row("evaluation.weight_norm", (_PARAMS,), smooth=(0,)),
+  Row("inverse_scale.advance", (_FLOW, _IMAGES), {"steps": 3}),
+  Row("inverse_scale.component_labels", (_DUAL > 0.5,)),
+  Row("inverse_scale.component_means", (_IMAGES, _PIECES), smooth=(0,)),
+  Row("inverse_scale.contrast", (_IMAGES, _RATE)),
+  Row("inverse_scale.differences", (_IMAGES,), smooth=(0,)),
+  Row("inverse_scale.differences_adjoint", (_DUAL,), smooth=(0,)),
+  Row("inverse_scale.estimate_noise", (_IMAGES,)),
+  Row(
+    "inverse_scale.exact_flow",
+    (_IMAGES, _F([0.5, 1])),
+    {"times": 2, "iterations": 30},
+  ),
+  Row("inverse_scale.fraction_from_level", (_RATE,), {"convention": "zeros"}),
+  Row("inverse_scale.hit_fraction", (_FLOW,), {"edges": "iso"}),
+  Row("inverse_scale.kth_largest", (np.abs(_LOGITS), np.int32([2, 3]))),
+  Row("inverse_scale.largest_edges", (np.abs(_DUAL), np.int32([2, 3]))),
+  Row("inverse_scale.levels_for", (_RATE,)),
+  Row(
+    "inverse_scale.path",
+    (_IMAGES, _F([[0.3, 0.6], [0.1, 0.5]])),
+    {"steps": 5},
+  ),
+  Row(
+    "inverse_scale.reconstruction_errors",
+    (_IMAGES, _IMAGES + 0.1, _F([[0.3, 0.6], [0.1, 0.5]])),
+    {"steps": 5},
+  ),
+  Row("inverse_scale.screened_poisson", (_IMAGES, _SCALE), smooth=(0, 1)),
+  Row("inverse_scale.smooth", (_IMAGES, _RATE), {"steps": 5}),
+  Row("inverse_scale.start", (_FLOW.images, _FLOW.kappa), smooth=(0, 1)),
+  Row("inverse_scale.support_fraction", (_DUAL > 0.5,)),
   # The operations, on arrays, random values and directions of noise.
   Row("moments.ops.avg_pool", _POOLED, {"window": (2, 3)}, smooth=(0,)),
   Row("moments.ops.max_pool", (_RANDOM,), {"window": (2, 2)}, smooth=(0,)),
