@@ -60,7 +60,6 @@ NOT_RUN = {
   "mnist/ablation/discriminative, detached head": 0.03,
   "mnist/view/discriminative, uniform view": 0.03,
   "mnist/view/discriminative, laplace view": 0.03,
-  "mnist/view/discriminative, alpha_stable view": 0.03,
   "mnist/deltas/delta_v=0.5, delta_d=2.0": 0.03,
   "mnist/deltas/delta_v=2.0, delta_d=0.5": 0.03,
   "mnist/deltas/delta_v=2.0, delta_d=5.0": 0.03,
