@@ -159,17 +159,22 @@ def draw_differences(rows: Rows) -> "Figure":
     figsize=(6.4 * len(names), 6.4), layout="constrained"
   )
   panels = figure.subplots(1, len(names), squeeze=False)[0]
-  for axes, group in zip(panels, names, strict=True):
-    found = differences(rows, group)
+  tables = {group: differences(rows, group) for group in names}
+  # A method looks the same in every panel.
+  every = dict.fromkeys(
+    m for found in tables.values() for line in found.values() for m in line
+  )
+  styles = dict(zip(every, runs.styles(), strict=False))
+  for axes, (group, found) in zip(panels, tables.items(), strict=True):
     methods = list(next(iter(found.values())))
     places = np.arange(len(found))[::-1]
-    for number, (method, (colour, marker)) in enumerate(
-      zip(methods, runs.styles(), strict=False)
-    ):
+    spread = 0.6 / len(methods)
+    for number, method in enumerate(methods):
+      colour, marker = styles[method]
       seeds = [list(line[method].values()) for line in found.values()]
       axes.errorbar(
         [np.mean(s) for s in seeds],
-        places + 0.3 - 0.6 * number / max(len(methods) - 1, 1),
+        places + spread * ((len(methods) - 1) / 2 - number),
         xerr=[_error(s) for s in seeds],
         fmt=marker,
         color=colour,
