@@ -17,6 +17,17 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def programs_of_one_file():
+  """Frees the programs of a file's tests when they are done.
+
+  Each has its mappings of memory, of which a process has some 65,000 under
+  Linux: with those of the whole suite the next program ends the process.
+  """
+  yield
+  jax.clear_caches()
+
+
 class TinyNet(nn.Module):
   """One convolution, one BatchNorm, one Dense: a model of one's own."""
 
