@@ -215,7 +215,7 @@ def _method(base, name, std):
 def _cell(group, config, not_run=""):
   name = f"{group}/{config.method.name}"
   if name in NOT_RUN:
-    not_run = f"{NOT_RUN[name]} CPU hours a seed: no time was left"
+    not_run = f"{NOT_RUN[name]} CPU hours a seed: not run yet"
   return training.Cell(name, training.repeat(config, SEEDS), not_run)
 
 
