@@ -14,6 +14,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxrobust.models import (
+  convnext,
+  efficientnet,
   fcn1d,
   lenet5,
   lstm,
@@ -36,6 +38,8 @@ MODELS: Mapping[str, type[nn.Module]] = types.MappingProxyType(
     "vgg16": vgg.Vgg16,
     "lstm": lstm.Lstm,
     "vit_tiny": vit.VitTiny,
+    "convnext": convnext.ConvNeXt,
+    "efficientnet": efficientnet.EfficientNet,
   }
 )
 

@@ -1,7 +1,7 @@
-"""Residual networks: ResNet-18 for small images, and one for time series."""
+"""Residual networks: ResNet-18 for images, and one for time series."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -10,6 +10,9 @@ from jaxrobust.models import base
 from jaxrobust.models.norm import Norm, norm_layer
 from jaxrobust.moments import ops
 
+Stem = Literal["cifar", "imagenet"]
+# Side and stride of the first convolution.
+_STEMS = {"cifar": (3, 1), "imagenet": (7, 2)}
 # The references' initialisation: it keeps the variance of gradients.
 _KERNEL = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -53,7 +56,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNet18(base.Model):
-  """ResNet-18 with the stem for small images.
+  """ResNet-18, by default with the stem for small images.
 
   A 3x3 convolution of stride 1 without pooling; four stages of two blocks with
   `width` x (1, 2, 4, 8) filters and strides 1, 2, 2, 2; a global average.
@@ -65,6 +68,9 @@ class ResNet18(base.Model):
       `head`, as `Model.leave` makes it; 0 for none. The discriminative method
       uses 128.
     norm: 'batch' or 'group'.
+    stem: 'cifar', a 3x3 convolution, for images of about 32 pixels;
+      'imagenet', a 7x7 one of stride 2 and pooling, for about 224. The pooling
+      is 2x2, where the paper's is 3x3 with stride 2.
 
   References: K. He et al., Deep Residual Learning for Image Recognition, CVPR
   2016; the `feature_dim` layer, H.-V. Nguyen et al., arXiv:2405.18499.
@@ -73,6 +79,7 @@ class ResNet18(base.Model):
   width: int = 64
   feature_dim: int = 0
   norm: Norm = "batch"
+  stem: Stem = "cifar"
 
   quick: ClassVar[dict[str, Any]] = {"width": 8}
 
@@ -91,15 +98,20 @@ class ResNet18(base.Model):
       axis_name=self.axis_name,
       dtype=self.dtype,
     )
+    side, stride = _STEMS[self.stem]
     x = self.enter(inputs)
     x = nn.Conv(
       self.width,
-      (3, 3),
+      (side, side),
+      stride,
       use_bias=False,
       dtype=self.dtype,
       kernel_init=_KERNEL,
     )(x)
-    x = ops.relu(normalise(x))
+    x = normalise(x)
+    if self.stem == "imagenet":
+      x = ops.max_pool(x, (2, 2))
+    x = ops.relu(x)
     for stage in range(4):
       for block in range(2):
         x = BasicBlock(

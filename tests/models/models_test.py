@@ -13,7 +13,7 @@ from jaxrobust import models
 
 NAMES = list(models.MODELS)
 SERIES = {"fcn1d", "resnet1d", "lstm"}
-NORMED = ["fcn1d", "resnet18", "resnet1d", "vgg11", "vgg16"]
+NORMED = ["fcn1d", "resnet18", "resnet1d", "vgg11", "vgg16", "efficientnet"]
 
 
 def _inputs(name, n=4):
@@ -66,10 +66,34 @@ def _count(name, shape, num_classes, **options):
     ("fcn1d", (96, 1), 2, 264_962),
     ("resnet1d", (96, 1), 2, 504_258),
     ("vit_tiny", (32, 32, 3), 10, 5_362_762),
+    ("convnext", (32, 32, 3), 10, 3_376_290),
+    ("efficientnet", (32, 32, 3), 10, 4_020_358),
   ],
 )
 def test_parameter_counts_are_pinned(name, shape, num_classes, parameters):
   assert _count(name, shape, num_classes) == parameters
+  if name in ("convnext", "efficientnet"):
+    assert f"{parameters:,}" in " ".join(models.MODELS[name].__doc__.split())
+
+
+@pytest.mark.parametrize(
+  ("name", "options", "parameters"),
+  [
+    # What torchvision's convnext_tiny and efficientnet_b0 have, and timm's
+    # vit_tiny_patch16_224.
+    (
+      "convnext",
+      {"patch": 4, "depths": (3, 3, 9, 3), "widths": (96, 192, 384, 768)},
+      28_589_128,
+    ),
+    ("efficientnet", {}, 5_288_548),
+    ("vit_tiny", {"patch": 16}, 5_717_416),
+  ],
+)
+def test_networks_of_imagenet_have_their_published_size(
+  name, options, parameters
+):
+  assert _count(name, (224, 224, 3), 1000, **options) == parameters
 
 
 def test_the_feature_layer_of_resnet18_adds_its_own_parameters():
@@ -229,6 +253,40 @@ def test_lenet_surrounds_small_images_with_zeros():
     rtol=1e-4,
     atol=1e-5,
   )
+
+
+def test_a_convnext_block_is_the_identity_without_its_layer_scale():
+  x = _inputs("convnext")
+  model = _quick("convnext", depths=(1,), widths=(4,))
+  variables = _init(model, x)
+  variables["params"]["ConvNeXtBlock_0"]["layer_scale"] *= 0
+  params = variables["params"]
+  got = jax.jit(model.apply)(variables, x).features
+  patches = np.asarray(x).reshape((4, 4, 2, 4, 2, 2)).swapaxes(2, 3)
+  patches = patches.reshape((4, 4, 4, 8))
+  kernel = params["Conv_0"]["kernel"].reshape((8, 4))
+
+  def normalised(y, layer):
+    y = y - y.mean(-1, keepdims=True)
+    y = y / np.sqrt((y * y).mean(-1, keepdims=True) + 1e-6)
+    return y * params[layer]["scale"] + params[layer]["bias"]
+
+  stem = normalised(patches @ kernel + params["Conv_0"]["bias"], "LayerNorm_0")
+  expected = normalised(stem.mean((1, 2)), "LayerNorm_1")
+  np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_closed_gate_of_efficientnet_leaves_the_biases_alone():
+  x = _inputs("efficientnet")
+  model = _quick("efficientnet", depths=(1, 1))
+  variables = _init(model, x)
+  apply = jax.jit(model.apply)
+  block = variables["params"]["MBConv_1"]
+  assert (apply(variables, x).logits != apply(variables, x[::-1]).logits).any()
+  # sigmoid(-200) is 0: nothing of the input passes.
+  block["Dense_1"]["bias"] = jnp.full_like(block["Dense_1"]["bias"], -200)
+  logits = apply(variables, x).logits
+  np.testing.assert_allclose(logits, apply(variables, x[::-1]).logits)
 
 
 def test_the_lstm_follows_its_equations():

@@ -151,6 +151,8 @@ def test_options_are_the_fields_of_ones_own():
     ("resnet18", (8, 8), r"takes images \[H, W, C\]"),
     ("vgg16", (0, 8, 1), "got empty inputs"),
     ("vit_tiny", (30, 32, 3), "sides that patch=4 divides"),
+    ("convnext", (8, 8), r"takes images \[H, W, C\]"),
+    ("efficientnet", (8, 8), r"takes images \[H, W, C\]"),
   ],
 )
 def test_inputs_that_a_model_cannot_take_are_named(name, shape, message):
@@ -162,9 +164,40 @@ def test_inputs_that_a_model_cannot_take_are_named(name, shape, message):
     jax.eval_shape(model.init, jax.random.key(0), x)
 
 
+@pytest.mark.parametrize(
+  ("name", "options", "message"),
+  [
+    ("convnext", {"depths": (1, 1)}, "as many depths as widths"),
+    ("convnext", {"depths": (), "widths": ()}, "as many depths as widths"),
+    ("efficientnet", {"depths": ()}, "1 to 7 stages, got depths"),
+    ("efficientnet", {"depths": (1,) * 8}, "1 to 7 stages, got depths"),
+  ],
+)
+def test_stages_that_do_not_fit_are_named(name, options, message):
+  model = models.build(name, num_classes=2, **options)
+  with pytest.raises(ValueError, match=message):
+    model.check_input((8, 8, 1))
+
+
+def test_vit_tiny_takes_large_patches_of_large_images():
+  model = models.build("vit_tiny", num_classes=3, patch=16)
+  model.check_input((224, 224, 3))
+  with pytest.raises(ValueError, match="patch=16 divides"):
+    model.check_input((225, 224, 3))
+
+
 def test_images_and_series_of_any_size_are_taken():
   for side in (1, 2, 5, 8, 33):
-    for name in ("mlp", "lenet5", "small_cnn", "resnet18", "vgg11", "vgg16"):
+    for name in (
+      "mlp",
+      "lenet5",
+      "small_cnn",
+      "resnet18",
+      "vgg11",
+      "vgg16",
+      "convnext",
+      "efficientnet",
+    ):
       x = jax.ShapeDtypeStruct((2, side, side, 1), jnp.float32)
       model = models.build(name, num_classes=3, **models.quick_options(name))
       jax.eval_shape(model.init, jax.random.key(0), x)

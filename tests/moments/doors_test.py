@@ -20,15 +20,20 @@ SHAPES = {
   "resnet1d": (12, 2),
   "lstm": (4, 2),
   "vit_tiny": (8, 8, 1),
+  "convnext": (8, 8, 1),
+  "efficientnet": (8, 8, 1),
 }
+# Their layer norm is for the first door.
+NORMALISED = ("vit_tiny", "convnext")
 LAPLACE = moments.Rules(relu="laplace")
 LINEAR = moments.Rules(relu="linear")
 MOMENT = moments.Rules(relu="moment")
 GATHER = moments.Rules(relu="moment", pool="gather")
 CASES = [
-  *((name, LAPLACE) for name in SHAPES if name != "vit_tiny"),
+  *((name, LAPLACE) for name in SHAPES if name not in NORMALISED),
   *((name, LINEAR) for name in ("mlp", "lenet5", "small_cnn", "fcn1d")),
   *((name, LINEAR) for name in ("vgg11", "resnet18", "resnet1d", "lstm")),
+  ("efficientnet", LINEAR),
   *((name, MOMENT) for name in ("mlp", "small_cnn", "fcn1d", "lstm")),
   ("lenet5", MOMENT),
   # Their maximum of Gaussians takes half a minute to compile, each.
@@ -107,7 +112,10 @@ def test_doors_agree_on_this_python(name):
   assert_moments_agree(name, LAPLACE)
 
 
-@pytest.mark.parametrize("name", ["small_cnn", "resnet1d", "lstm", "vit_tiny"])
+@pytest.mark.parametrize(
+  "name",
+  ["small_cnn", "resnet1d", "lstm", "vit_tiny", "convnext", "efficientnet"],
+)
 def test_doors_agree_on_directions_of_noise(name):
   assert_doors_agree(
     name, lambda x: moments.Tangents(x, jnp.stack([jnp.cos(9 * x), 0.1 * x]))
@@ -121,8 +129,9 @@ def test_doors_agree_on_stable_noise(name):
   )
 
 
-def test_a_written_out_layer_norm_is_refused():
-  model, variables, inputs = network("vit_tiny")
+@pytest.mark.parametrize("name", NORMALISED)
+def test_a_written_out_layer_norm_is_refused(name):
+  model, variables, inputs = network(name)
   state = moments.Moments(inputs, jnp.ones_like(inputs))
   with pytest.raises(moments.PropagationError, match="LayerNorm"):
     second_door(model, variables, state)
