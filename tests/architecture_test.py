@@ -23,6 +23,7 @@ FLOORS = (
     "moments",
     "centroids",
     "inverse_scale",
+    "filters",
     "attacks",
     "corruptions",
   ),

@@ -1,5 +1,6 @@
 """What the whole suite shares: eight virtual devices, a cache, a tiny run."""
 
+import os
 import pathlib
 
 import flax.linen as nn
@@ -13,6 +14,8 @@ from jaxrobust import methods, models
 jax.config.update("jax_num_cpu_devices", 8)
 _CACHE = pathlib.Path("~/.cache/jaxrobust-tests").expanduser()
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))
+# What runs keep in the user's cache, as smoothed images, is not the user's.
+os.environ["XDG_CACHE_HOME"] = str(_CACHE / "user")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 

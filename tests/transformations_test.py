@@ -45,6 +45,7 @@ PACKAGES = [
     "moments",
     "centroids",
     "inverse_scale",
+    "filters",
     "attacks",
     "corruptions",
     "data",
@@ -87,7 +88,9 @@ HOST_SIDE = {
   "data.Dataset": _HOST,
   "data.Draw": "a constructor; its call is example_keys",
   "data.Loader": _HOST,
+  "data.EpochDataset": _HOST,
   "data.OnDemandDataset": _FILES,
+  "data.user_cache": _HOST,
   "data.Split": _HOST,
   "data.Tag": "an enumeration",
   "data.load": _FILES,
@@ -95,6 +98,17 @@ HOST_SIDE = {
   "data.prepare": _FILES,
   "data.standardised": _HOST,
   "data.stratified_folds": _HOST,
+  "evaluation.adapted": _HOST,
+  "evaluation.is_adapted": _HOST,
+  "evaluation.make_perturb_step": "a builder; its result has tests of its own",
+  "evaluation.make_statistics_step": "a builder; its result has tests of its "
+  "own",
+  "evaluation.make_tent_step": "a builder; its result has tests of its own",
+  "evaluation.norm_layers": _HOST,
+  "evaluation.norm_parameters": "chooses arrays of a tree",
+  "evaluation.pool_statistics": _HOST,
+  "evaluation.tent_optimizer": "makes an optimiser",
+  "evaluation.with_arrays": "puts arrays into a tree",
   "evaluation.Attack": _HOST,
   "evaluation.AttackSteps": "a record of functions",
   "evaluation.Corruption": _HOST,
@@ -151,6 +165,7 @@ HOST_SIDE = {
     f"inverse_scale.{name}": "a tuple"
     for name in ("ExactFlow", "Flow", "Smoothed")
   },
+  "inverse_scale.LevelSchedule": "has tests of its own",
   "inverse_scale.edge_count": "a number of a shape",
   "inverse_scale.squared_norm": "a number of a shape",
   "moments.Injection": _PLACE,
@@ -254,6 +269,8 @@ def _part(table, name, options):
     part = build(**options)
 
     def fed(key, index, step, inputs):
+      if hasattr(part, "prepare"):
+        inputs = part.prepare(inputs, 0.7)
       batch = {
         "inputs": inputs,
         "labels": jnp.zeros(len(inputs), int),
@@ -407,6 +424,14 @@ ROWS = (
   Row("corruptions.uniform", (_KEYS, _IMAGES, _SCALE), smooth=(1, 2)),
   Row("corruptions.gaussian", (_KEYS, _IMAGES, _F([0.01, 0.02])), smooth=(1,)),
   Row("corruptions.salt_and_pepper", (_KEYS, _IMAGES, _RATE), smooth=(1,)),
+  Row("corruptions.shot", (_KEYS, _IMAGES, _F([5, 50]))),
+  Row("corruptions.drifting_std", (_INDEX, _SCALE), {"period": 9}, (1,)),
+  Row(
+    "corruptions.drifting_gaussian",
+    (_KEYS, _IMAGES, _INDEX, _F([0.01, 0.02])),
+    {"period": 9},
+    smooth=(1,),
+  ),
   Row(
     "corruptions.patches",
     (_KEYS, _IMAGES),
@@ -473,6 +498,7 @@ ROWS = (
     ),
     {"is_image": False},
   ),
+  Row("evaluation.entropy", (_LOGITS,), smooth=(0,)),
   Row("evaluation.exact_zeros", (_PARAMS,)),
   Row("evaluation.hoyer", (_PARAMS,), smooth=(0,)),
   Row("evaluation.hoyer_per_tensor", (_PARAMS,), smooth=(0,)),
@@ -483,7 +509,21 @@ ROWS = (
   ),
   Row("evaluation.weight_norm", (_PARAMS,), smooth=(0,)),
   Row("inverse_scale.advance", (_FLOW, _IMAGES), {"steps": 3}),
+  Row("filters.chambolle", (_IMAGES, _RATE), {"iterations": 5}, (0, 1)),
+  Row("filters.gaussian_blur", (_IMAGES, _SCALE + 1), {"radius": 3}, (0, 1)),
+  Row("filters.low_pass", (_IMAGES, _F([0.6, 1.0])), smooth=(0,)),
+  # Far apart from one another, so that no difference changes their order.
+  Row(
+    "filters.median",
+    (np.argsort(_IMAGES, axis=None).reshape(_IMAGES.shape) / np.float32(48),),
+    {"size": 3},
+    smooth=(0,),
+  ),
   Row("inverse_scale.component_labels", (_DUAL > 0.5,)),
+  *(
+    Row(f"inverse_scale.{name}", (_PIECES,))
+    for name in ("component_count", "component_sizes", "largest_component")
+  ),
   Row("inverse_scale.component_means", (_IMAGES, _PIECES), smooth=(0,)),
   Row("inverse_scale.contrast", (_IMAGES, _RATE)),
   Row("inverse_scale.differences", (_IMAGES,), smooth=(0,)),
@@ -509,6 +549,7 @@ ROWS = (
     (_IMAGES, _IMAGES + 0.1, _F([[0.3, 0.6], [0.1, 0.5]])),
     {"steps": 5},
   ),
+  Row("inverse_scale.psnr", (_IMAGES, _IMAGES**2), smooth=(0, 1)),
   Row("inverse_scale.screened_poisson", (_IMAGES, _SCALE), smooth=(0, 1)),
   Row("inverse_scale.smooth", (_IMAGES, _RATE), {"steps": 5}),
   Row("inverse_scale.start", (_FLOW.images, _FLOW.kappa), smooth=(0, 1)),
@@ -567,6 +608,15 @@ ROWS = (
     {"shape": (4, 4), "alpha": 1.5, "scale": 0.1}
     | {"share_of_time": 0.5, "mean_length": 2.0},
   ),
+  Row(
+    "methods.INPUTS.inverse_scale",
+    _DRAWN,
+    {"fractions": (0.2, 0.6), "steps": 5},
+  ),
+  Row("methods.INPUTS.blur", _DRAWN, {"sigma": 0.7}),
+  Row("methods.INPUTS.low_pass", _DRAWN, {"cutoff": 0.6}),
+  Row("methods.INPUTS.median", _DRAWN, {"size": 3}),
+  Row("methods.INPUTS.chambolle", _DRAWN, {"weight": 0.1, "iterations": 5}),
   Row("evaluation.judge_regression", (_LOGITS, _LOGITS + 1)),
   Row(
     "methods.OBJECTIVES.cross_entropy",

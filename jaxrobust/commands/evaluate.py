@@ -33,6 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help="add the rows of FGSM and PGD at these radii, in units of the input; "
     "instead of config.eval.attack_eps",
   )
+  parser.add_argument(
+    "--adapt",
+    type=_words,
+    metavar="NAME,...",
+    help="add the rows of the network that adapts to the test inputs without "
+    "labels, by adabn or tent; instead of config.eval.adapt",
+  )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,9 +53,14 @@ def run(args: argparse.Namespace) -> int:
     path=args.path,
     sparsity=args.sparsity,
     attack_eps=args.attack_eps,
+    adapt=args.adapt,
   )
   shell.print_table(rows, args.workdir)
   return shell.DONE
+
+
+def _words(text: str) -> tuple[str, ...]:
+  return tuple(text.split(","))
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -1,7 +1,6 @@
 """What every command shares: exit codes, one-line errors, tables."""
 
 import argparse
-import os
 import pathlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -60,8 +59,7 @@ def use_compilation_cache() -> None:
   """Keeps compiled programs between runs, unless the user set a place."""
   settings: Any = jax.config
   if settings.jax_compilation_cache_dir is None:
-    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    place = pathlib.Path(cache).expanduser() / "jaxrobust" / "xla"
+    place = data.user_cache() / "xla"
     jax.config.update("jax_compilation_cache_dir", str(place))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -1,7 +1,8 @@
 """Data sets, batches of them, and augmentation on the accelerator."""
 
 from jaxrobust.data.augment import as_float, random_crop, random_flip
-from jaxrobust.data.dataset import Dataset, OnDemandDataset
+from jaxrobust.data.cache import user_cache
+from jaxrobust.data.dataset import Dataset, EpochDataset, OnDemandDataset
 from jaxrobust.data.errors import DataError
 from jaxrobust.data.keys import Draw, Tag, example_keys
 from jaxrobust.data.pipeline import Batch, Loader
@@ -17,6 +18,7 @@ __all__ = [
   "DataError",
   "Dataset",
   "Draw",
+  "EpochDataset",
   "Loader",
   "OnDemandDataset",
   "Split",
@@ -30,4 +32,5 @@ __all__ = [
   "random_flip",
   "standardised",
   "stratified_folds",
+  "user_cache",
 ]

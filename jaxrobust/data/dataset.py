@@ -101,6 +101,18 @@ class Dataset:
     names = self.class_names
     return Dataset(self.name, self.split, inputs, self._labels, names)
 
+  def at_epoch(self, epoch: int) -> "Dataset":
+    """What a loader reads in an epoch: this split, in every one.
+
+    Args:
+      epoch: its number, from 0.
+
+    Returns:
+      A split of as many examples, in the same order.
+    """
+    del epoch
+    return self
+
   def gather(self, indices: np.ndarray) -> np.ndarray:
     """The inputs at some positions.
 
@@ -210,6 +222,84 @@ class OnDemandDataset(Dataset):
     check_inputs(self.name, inputs, self._shape)
     check_labels(self.name, labels, self.num_classes)
     return inputs, labels.astype(np.int32)
+
+
+class EpochDataset(Dataset):
+  """One split whose inputs change from epoch to epoch.
+
+  It has no array of inputs that would do for all epochs.
+
+  Example:
+    >>> images = np.zeros((3, 8, 8, 1), np.uint8)
+    >>> dark, light = (
+    ...   Dataset("some", "train", images + grey, np.arange(3), "abc")
+    ...   for grey in (0, 9)
+    ... )
+    >>> changing = EpochDataset(dark, lambda epoch: light if epoch else dark)
+    >>> [int(changing.at_epoch(e).inputs.max()) for e in (0, 1)]
+    [0, 9]
+  """
+
+  def __init__(self, first: Dataset, of_epoch: Callable[[int], Dataset]):
+    """Holds the splits.
+
+    Args:
+      first: one of them, for the labels and all that does not change.
+      of_epoch: epoch, from 0 -> the split that is read in it.
+    """
+    # The base class's arrays are replaced by the properties below.
+    self.name = first.name
+    self.split = first.split
+    self.class_names = first.class_names
+    self.read_threads = first.read_threads
+    self._first = first
+    self._of_epoch = of_epoch
+
+  def __len__(self) -> int:
+    return len(self._first)
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    """The shape of one input."""
+    return self._first.shape
+
+  @property
+  def dtype(self) -> np.dtype:
+    """The dtype of the inputs."""
+    return self._of_epoch(0).dtype
+
+  @property
+  def inputs(self) -> np.ndarray:
+    """Refused: there is no one such array."""
+    raise DataError(
+      f"{self.name} changes from epoch to epoch and has no one array of "
+      "inputs; set config.data.device_resident=False"
+    )
+
+  @property
+  def labels(self) -> np.ndarray:
+    """All labels: int32 [N]; or targets: float32 [N, D]."""
+    return self._first.labels
+
+  @property
+  def no_labels(self) -> np.ndarray:
+    """Labels of no example, to tell their shape and dtype."""
+    return self._first.no_labels
+
+  def at_epoch(self, epoch: int) -> Dataset:
+    """The split that is read in an epoch."""
+    return self._of_epoch(epoch)
+
+  def map_inputs(self, function: Callable[[np.ndarray], np.ndarray]) -> Dataset:
+    """The same examples with other inputs of the same shape."""
+    return EpochDataset(
+      self._first.map_inputs(function),
+      lambda epoch: self._of_epoch(epoch).map_inputs(function),
+    )
+
+  def examples(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Those of the first epoch."""
+    return self._of_epoch(0).examples(indices)
 
 
 def check_inputs(name: str, inputs: np.ndarray, shape: Sequence[int]):

@@ -112,7 +112,7 @@ class Loader(Iterator[Batch]):
       epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
       start = step_in_epoch * batch_size + first_row
       index = order(epoch)[start : start + local_size]
-      return padded(dataset, index, local_size, indices_only)
+      return padded(dataset.at_epoch(epoch), index, local_size, indices_only)
 
     threads = 1 if indices_only else dataset.read_threads
     options = grain.ReadOptions(

@@ -1,5 +1,19 @@
 """What a trained model is worth: the suite, its metrics and its rows."""
 
+from jaxrobust.evaluation.adaptation import ADAPTATIONS as ADAPTATIONS
+from jaxrobust.evaluation.adaptation import TENT_OPTIMIZERS as TENT_OPTIMIZERS
+from jaxrobust.evaluation.adaptation import adapted as adapted
+from jaxrobust.evaluation.adaptation import entropy as entropy
+from jaxrobust.evaluation.adaptation import is_adapted as is_adapted
+from jaxrobust.evaluation.adaptation import (
+  make_statistics_step as make_statistics_step,
+)
+from jaxrobust.evaluation.adaptation import make_tent_step as make_tent_step
+from jaxrobust.evaluation.adaptation import norm_layers as norm_layers
+from jaxrobust.evaluation.adaptation import norm_parameters as norm_parameters
+from jaxrobust.evaluation.adaptation import pool_statistics as pool_statistics
+from jaxrobust.evaluation.adaptation import tent_optimizer as tent_optimizer
+from jaxrobust.evaluation.adaptation import with_arrays as with_arrays
 from jaxrobust.evaluation.attack_rows import Attack as Attack
 from jaxrobust.evaluation.attack_rows import AttackSteps as AttackSteps
 from jaxrobust.evaluation.attack_rows import attack_cells as attack_cells
@@ -79,6 +93,9 @@ from jaxrobust.evaluation.noise_bounds import loss_variance as loss_variance
 from jaxrobust.evaluation.perturbations import Perturbation as Perturbation
 from jaxrobust.evaluation.perturbations import grid as grid
 from jaxrobust.evaluation.perturbations import judge as judge
+from jaxrobust.evaluation.perturbations import (
+  make_perturb_step as make_perturb_step,
+)
 from jaxrobust.evaluation.perturbations import (
   make_predict_step as make_predict_step,
 )

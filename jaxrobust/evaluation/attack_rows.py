@@ -3,7 +3,9 @@
 An attack's cell is judged on the first examples of a split. An example counts
 as right if its clean image is, and every image that the attack tries: all
 iterates, of all restarts, climbing the cross-entropy and climbing the margin.
-The attack goes through the method's own forward, as it is judged.
+The attack goes through the method's own forward, as it is judged. Where that
+has a smoother, whose derivative may mislead, it climbs several gradients in
+turn.
 """
 
 import dataclasses
@@ -28,17 +30,21 @@ class Attack(Perturbation):
   """One attack at one radius.
 
   Attributes:
-    name: "fgsm" or "pgd(steps=S, restarts=R)", and the norm if it is "l2".
+    name: "fgsm" or "pgd(steps=S, restarts=R)", the norm if it is "l2", and
+      the gradient if it is one alone.
     strength: The radius of the ball, in units of the input.
     norm: "linf" or "l2".
     steps: The number of steps of a restart.
     restarts: How often it starts, at random points; 0 for once, at the example
       itself.
+    gradient: Which of the forward's gradients are climbed, as
+      `methods.GRADIENTS` names them: one, or "worst" for all that it has.
   """
 
   norm: attacks.Norm = "linf"
   steps: int = 1
   restarts: int = 0
+  gradient: str = "worst"
 
   @property
   def step_size(self) -> float:
@@ -53,6 +59,7 @@ def attack_cells(
   restarts: int = 1,
   examples: int = 1000,
   norm: attacks.Norm = "linf",
+  gradients: Sequence[str] = ("worst",),
 ) -> list[Attack]:
   """The cells of FGSM and PGD, for `run` beside those of the grid.
 
@@ -62,32 +69,39 @@ def attack_cells(
     restarts: How many random points PGD starts from.
     examples: How many of the split's first examples are judged.
     norm: "linf" or "l2".
+    gradients: As `Attack.gradient`, each a cell of its own.
 
   Returns:
-    Two cells per radius.
+    Two cells per gradient and radius.
 
   Example:
     >>> [(cell.name, cell.strength) for cell in attack_cells([0.1])]
     [('fgsm', 0.1), ('pgd(steps=40, restarts=1)', 0.1)]
   """
-  words = [] if norm == "linf" else [f"norm={norm}"]
-  fgsm = f"fgsm({words[0]})" if words else "fgsm"
-  pgd = ", ".join([*words, f"steps={steps}", f"restarts={restarts}"])
-  kinds = ((fgsm, 1, 0), (f"pgd({pgd})", steps, restarts))
-  return [
-    Attack(
-      name,
-      float(radius),
-      alpha=2.0,
-      scale=0.0,
-      first=examples,
-      norm=norm,
-      steps=steps_of_kind,
-      restarts=restarts_of_kind,
-    )
-    for name, steps_of_kind, restarts_of_kind in kinds
-    for radius in eps
-  ]
+  of_norm = [] if norm == "linf" else [f"norm={norm}"]
+  of_pgd = [f"steps={steps}", f"restarts={restarts}"]
+  cells = []
+  for gradient in gradients:
+    of_gradient = [] if gradient == "worst" else [f"gradient={gradient}"]
+    for kind, words, own_steps, own_restarts in (
+      ("fgsm", [*of_norm, *of_gradient], 1, 0),
+      ("pgd", [*of_norm, *of_pgd, *of_gradient], steps, restarts),
+    ):
+      cells += [
+        Attack(
+          f"{kind}({', '.join(words)})" if words else kind,
+          float(radius),
+          alpha=2.0,
+          scale=0.0,
+          first=examples,
+          norm=norm,
+          steps=own_steps,
+          restarts=own_restarts,
+          gradient=gradient,
+        )
+        for radius in eps
+      ]
+  return cells
 
 
 def is_attack(name: str) -> bool:
@@ -148,15 +162,20 @@ class AttackSteps:
 
 
 def make_attack_steps(
-  model: nn.Module, forward: ForwardFn, is_image: bool, norm: attacks.Norm
+  model: nn.Module,
+  forward: ForwardFn,
+  is_image: bool,
+  norm: attacks.Norm,
+  climbed: ForwardFn | None = None,
 ) -> AttackSteps:
   """Builds the per-device functions of an attack.
 
   Args:
     model: The model.
-    forward: How it is evaluated; the attack climbs its logits.
+    forward: How it is evaluated.
     is_image: Whether attacked inputs stay in [0, 1].
     norm: "linf" or "l2".
+    climbed: The forward whose loss the attack climbs; by default `forward`.
 
   Returns:
     `start` (batch, key, tag, restart, eps) -> a point of each example's ball,
@@ -181,10 +200,12 @@ def make_attack_steps(
   }
 
   def through(
-    variables: Mapping[str, Any], batch: Mapping[str, jax.Array]
+    network: ForwardFn,
+    variables: Mapping[str, Any],
+    batch: Mapping[str, jax.Array],
   ) -> Callable[[jax.Array], jax.Array]:
     return lambda x: (
-      forward(model, variables, x, batch["mask"], False)[0].logits
+      network(model, variables, x, batch["mask"], False)[0].logits
     )
 
   def start(batch, key, tag, restart, eps):
@@ -201,8 +222,8 @@ def make_attack_steps(
         ascent.cross_entropy(logits, labels),
       )
 
-    climbed, logits = ascent.ascend(
-      through(variables, batch),
+    further, logits = ascent.ascend(
+      through(climbed or forward, variables, batch),
       x,
       data.as_float(batch["inputs"]),
       batch["labels"],
@@ -212,10 +233,13 @@ def make_attack_steps(
       norm=norm,
       **bounds,
     )
-    return climbed, worse(found, judge(logits, batch["labels"]), active)
+    if climbed is not None:
+      # Its logits are not those that count.
+      logits = through(forward, variables, batch)(x)
+    return further, worse(found, judge(logits, batch["labels"]), active)
 
   def look(variables, batch, x, found, active):
-    logits = through(variables, batch)(x)
+    logits = through(forward, variables, batch)(x)
     return worse(found, judge(logits, batch["labels"]), active)
 
   return AttackSteps(start, step, look)

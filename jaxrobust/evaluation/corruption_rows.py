@@ -26,11 +26,13 @@ class Corruption(Perturbation):
   """One corruption at one strength.
 
   Attributes:
-    name: "uniform", "patches(side=P)", "resolution", "salt_and_pepper" or
-      "gaussian+patches(count=K, side=P)".
+    name: "uniform", "patches(side=P)", "resolution", "salt_and_pepper",
+      "gaussian+patches(count=K, side=P)", "shot" or
+      "drifting_gaussian(period=T)".
     strength: Of "uniform" the largest change, of "patches" how many there are,
       of "resolution" the factor, of "salt_and_pepper" the share of the pixels,
-      of "gaussian+patches" the standard deviation.
+      of "gaussian+patches" the standard deviation, of "shot" the photons per
+      unit of intensity, of "drifting_gaussian" the largest standard deviation.
     options: What is compiled in, by name.
   """
 
@@ -52,14 +54,18 @@ def _patches(keys, images, strength, count, side):
   return corruptions.patches(keys, images, count=count, side=side)
 
 
-# (keys, images, strength, **options) -> corrupted images, by kind.
+# (keys, images, strength, **options) -> corrupted images, by kind; those of
+# `STREAMS` take the images' positions in the split before the strength.
 CORRUPTIONS: Mapping[str, Callable[..., jax.Array]] = {
   "uniform": corruptions.uniform,
   "patches": _patches,
   "resolution": _resolution,
   "salt_and_pepper": corruptions.salt_and_pepper,
   "gaussian+patches": corruptions.gaussian_and_patches,
+  "shot": corruptions.shot,
+  "drifting_gaussian": corruptions.drifting_gaussian,
 }
+STREAMS = ("drifting_gaussian",)
 
 
 def corruption_cells(
@@ -69,6 +75,9 @@ def corruption_cells(
   resolutions: Sequence[float] = (),
   salt_and_pepper: Sequence[float] = (),
   combined: Sequence[str] = (),
+  shot: Sequence[float] = (),
+  drift_stds: Sequence[float] = (),
+  drift_period: int = 1000,
 ) -> list[Corruption]:
   """The cells of the corruptions, for `run` beside those of the grid.
 
@@ -78,6 +87,10 @@ def corruption_cells(
     resolutions: Factors of the height and width, in (0, 1).
     salt_and_pepper: Shares of the pixels that turn black or white.
     combined: "S+KxP" for Gaussian noise of standard deviation S, then patches.
+    shot: Photons per unit of intensity.
+    drift_stds: The largest standard deviations of Gaussian noise that drifts
+      along the split.
+    drift_period: After how many examples it is as before.
 
   Returns:
     A cell each.
@@ -108,6 +121,9 @@ def corruption_cells(
   for std, count, side in map(parse_combined, combined):
     name = f"gaussian+patches(count={count}, side={side})"
     cells.append(cell(name, std, count=count, side=side))
+  cells += [cell("shot", photons) for photons in shot]
+  name = f"drifting_gaussian(period={drift_period})"
+  cells += [cell(name, std, period=int(drift_period)) for std in drift_stds]
   return cells
 
 
@@ -189,8 +205,9 @@ def make_corrupt_step(
 
   def step(batch, key, tag, strength):
     keys = data.example_keys(key, tag, batch["index"])
+    place = (batch["index"],) if kind in STREAMS else ()
     return corrupt(
-      keys, data.as_float(batch["inputs"]), strength, **compiled_in
+      keys, data.as_float(batch["inputs"]), *place, strength, **compiled_in
     )
 
   return step

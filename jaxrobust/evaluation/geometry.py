@@ -52,7 +52,10 @@ class ActivationSteps:
 
 
 def make_activation_steps(
-  model: nn.Module, is_image: bool, num_classes: int
+  model: nn.Module,
+  is_image: bool,
+  num_classes: int,
+  smooth: Callable[[jax.Array], jax.Array] | None = None,
 ) -> ActivationSteps:
   """Builds the per-device functions of the two passes.
 
@@ -68,6 +71,7 @@ def make_activation_steps(
     model: The model.
     is_image: Whether noisy inputs are clipped to [0, 1].
     num_classes: K.
+    smooth: images -> images, what a network judged behind a smoother sees.
 
   Returns:
     `sums` (variables, batch, key, tag, noise) -> [1, K, D] of each layer;
@@ -94,7 +98,8 @@ def make_activation_steps(
     noisy = jax.vmap(one, in_axes=(0, None, 0))(
       keys, noise, data.as_float(batch["inputs"])
     )
-    return _layers(model, variables, noisy, batch["mask"])
+    seen = noisy if smooth is None else smooth(noisy)
+    return _layers(model, variables, seen, batch["mask"])
 
   def sums(variables, batch, key, tag, noise):
     layers = activations(variables, batch, key, tag, noise)

@@ -163,17 +163,41 @@ def make_predict_step(
     `Perturbation.noise`, of which images use alpha and scale; it returns what
     `judge` does. An example's noise depends on (key, tag, index) alone.
   """
+  perturb_step = make_perturb_step(is_image)
 
   def predict_step(variables, batch, key, tag, noise):
-    keys = data.example_keys(key, tag, batch["index"])
-    one = functools.partial(perturb, is_image=is_image)
-    noisy = jax.vmap(one, in_axes=(0, None, 0))(
-      keys, noise, data.as_float(batch["inputs"])
-    )
+    noisy = perturb_step(batch, key, tag, noise)
     outputs, _ = forward(model, variables, noisy, batch["mask"], False)
     return judge(outputs.logits, batch["labels"])
 
   return predict_step
+
+
+def make_perturb_step(is_image: bool) -> Callable[..., jax.Array]:
+  """Builds the per-device function that puts one noise on a batch.
+
+  Args:
+    is_image: Whether noisy inputs are clipped to [0, 1].
+
+  Returns:
+    A function of (batch, key, tag, noise), as of `make_predict_step`, that
+    gives the noisy inputs.
+
+  Example:
+    >>> step = make_perturb_step(is_image=True)
+    >>> batch = {"inputs": jnp.ones((1, 4, 4, 1)), "index": jnp.arange(1)}
+    >>> step(batch, jax.random.key(0), 0, grid([0.1], [], [])[1].noise).shape
+    (1, 4, 4, 1)
+  """
+
+  def perturb_step(batch, key, tag, noise):
+    keys = data.example_keys(key, tag, batch["index"])
+    one = functools.partial(perturb, is_image=is_image)
+    return jax.vmap(one, in_axes=(0, None, 0))(
+      keys, noise, data.as_float(batch["inputs"])
+    )
+
+  return perturb_step
 
 
 def perturb(

@@ -95,25 +95,35 @@ def accuracy_table(rows: Sequence[Mapping[str, Any]], title: str) -> "Table":
     title: The heading.
 
   Returns:
-    A rich table: a line per perturbation, strength and number of examples.
-    Rows that belong to no judged cell, as those of the weights, have none.
+    A rich table: a line per perturbation, strength and number of examples, and
+    per method where there are several, as of a network that adapts. Rows that
+    belong to no judged cell, as those of the weights, have none.
   """
   from rich.table import Table
 
   table = Table(title=title, title_justify="left")
-  cells: dict[tuple[str, float, int], dict[str, Any]] = {}
+  cells: dict[tuple[str, str, float, int], dict[str, Any]] = {}
   for row in rows:
-    key = row["perturbation"], row["strength"], row["n_examples"]
+    key = (
+      row["method"],
+      row["perturbation"],
+      row["strength"],
+      row["n_examples"],
+    )
     cells.setdefault(key, {})[row["metric"]] = row["value"]
   regression = any("rmse" in cell for cell in cells.values())
   columns = _REGRESSION_COLUMNS if regression else _COLUMNS
-  for column in ("perturbation", "strength", *columns, "examples"):
-    table.add_column(column, justify="left" if column[0] == "p" else "right")
-  for (name, strength, count), cell in cells.items():
+  several = len({method for method, *_ in cells}) > 1
+  words = (*(["method"] if several else []), "perturbation")
+  for column in words:
+    table.add_column(column)
+  for column in ("strength", *columns, "examples"):
+    table.add_column(column, justify="right")
+  for (method, name, strength, count), cell in cells.items():
     if not {"accuracy", "rmse"} & cell.keys():
       continue
     table.add_row(
-      name,
+      *((method, name) if several else (name,)),
       _strength_text(name, strength),
       *(text(cell) for text in columns.values()),
       str(count),
@@ -147,11 +157,13 @@ def _strength_text(perturbation: str, strength: float) -> str:
 
 
 _UNITS = {
+  "drifting_gaussian": "peak std",
   "gaussian": "std",
   "gaussian+patches": "std",
   "patches": "count",
   "pruned": "share",
   "resolution": "factor",
   "salt_and_pepper": "share",
+  "shot": "photons",
   "uniform": "eps",
 }

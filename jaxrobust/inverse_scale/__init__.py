@@ -30,7 +30,14 @@ from jaxrobust.inverse_scale.levels import (
   levels_for,
   reconstruction_errors,
 )
+from jaxrobust.inverse_scale.measures import (
+  component_count,
+  component_sizes,
+  largest_component,
+  psnr,
+)
 from jaxrobust.inverse_scale.reference import ExactFlow, exact_flow
+from jaxrobust.inverse_scale.schedule import LevelSchedule
 from jaxrobust.inverse_scale.screened import screened_poisson
 from jaxrobust.inverse_scale.smooth import Smoothed, path, smooth
 from jaxrobust.inverse_scale.support import (
@@ -43,10 +50,13 @@ from jaxrobust.inverse_scale.support import (
 __all__ = [
   "ExactFlow",
   "Flow",
+  "LevelSchedule",
   "Smoothed",
   "advance",
+  "component_count",
   "component_labels",
   "component_means",
+  "component_sizes",
   "contrast",
   "differences",
   "differences_adjoint",
@@ -56,9 +66,11 @@ __all__ = [
   "fraction_from_level",
   "hit_fraction",
   "kth_largest",
+  "largest_component",
   "largest_edges",
   "levels_for",
   "path",
+  "psnr",
   "reconstruction_errors",
   "screened_poisson",
   "smooth",

@@ -18,5 +18,7 @@ from jaxrobust.methods.objectives import (
 )
 from jaxrobust.methods.setting import Notes as Notes
 from jaxrobust.methods.setting import Setting as Setting
+from jaxrobust.methods.smoothing import GRADIENTS as GRADIENTS
+from jaxrobust.methods.smoothing import Smoothing as Smoothing
 from jaxrobust.methods.views import VIEWS as VIEWS
 from jaxrobust.methods.views import View as View

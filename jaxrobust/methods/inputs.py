@@ -9,6 +9,9 @@ perhaps, further entries that an objective reads:
            `labels`, `index`, `mask`
   context  `Context`: the examples' keys, the progress of training, the network
 
+An input may also have a method `prepare(images, progress)`, which is applied
+to the stored examples before they are augmented; see `smoothing`.
+
 `shape` is the shape of one example. The keyword parameters of the builders in
 `INPUTS` are the fields of `config.method.input`.
 """
@@ -22,6 +25,7 @@ from jaxrobust.methods import (
   light_noise,
   mixing,
   noise,
+  smoothing,
 )
 from jaxrobust.methods.context import InputFn
 
@@ -53,4 +57,9 @@ INPUTS: dict[str, Callable[..., InputFn]] = {
   "mixup": mixing.mixup,
   "augmix": augmix.augmix,
   "burst": bursts.burst,
+  "inverse_scale": smoothing.inverse_scale_smoother,
+  "blur": smoothing.blur,
+  "low_pass": smoothing.low_pass,
+  "median": smoothing.median,
+  "chambolle": smoothing.chambolle,
 }

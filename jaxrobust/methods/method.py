@@ -15,7 +15,7 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
-from jaxrobust.methods import forwards, inputs, objectives, views
+from jaxrobust.methods import forwards, inputs, objectives, smoothing, views
 from jaxrobust.methods.context import InputFn
 from jaxrobust.methods.moment_objectives import MOMENT_OBJECTIVES
 from jaxrobust.methods.setting import ObjectiveFn
@@ -35,6 +35,7 @@ PRESETS: dict[str, tuple[str, str, str, str]] = {
   "adversarial": ("adversarial", "none", "deterministic", "cross_entropy"),
   "mixup": ("mixup", "none", "deterministic", "cross_entropy"),
   "augmix": ("augmix", "none", "deterministic", "cross_entropy"),
+  "inverse_scale": ("inverse_scale", "none", "deterministic", "cross_entropy"),
   "stochastic": ("clean", "none", "moments", "expected_mse"),
   "monte_carlo": ("clean", "none", "sampled", "cross_entropy"),
   "discriminative": ("clean", "gaussian", "deterministic", "discriminative"),
@@ -135,10 +136,42 @@ def build(config: ml_collections.ConfigDict, shape: tuple[int, ...]) -> Method:
       raise ValueError(f"{field}: {error}") from error
   _require_fitting(config)
   _require_fitting_views(config)
+  _place_smoothers(config, parts)
   if config.forward.name == "sampled":
     if config.objective.name not in MOMENT_OBJECTIVES:
       parts["objective"] = objectives.over_samples(parts["objective"])
   return Method(**parts)
+
+
+def _place_smoothers(
+  config: ml_collections.ConfigDict, parts: dict[str, Any]
+) -> None:
+  """Settles whether smoothers keep a cache, and puts the forward behind one.
+
+  A smoothed data set would be all that a second view could see, so there is
+  none with a view, and none of a view's own.
+  """
+  has_view = parts["view"] is not None
+  for slot in ("input", "view"):
+    section: Any = config[slot]
+    for option, allowed in (("cache", False), ("flow", "anew")):
+      value = section[option]
+      if has_view and value is not None and value != allowed:
+        raise ValueError(
+          f"config.method.{slot}.{option}={value!r}: must be {allowed!r} "
+          f"with a second view, config.method.view.name={config.view.name!r}"
+        )
+  if config.view.smooth_eval is not None:
+    raise ValueError(
+      f"config.method.view.smooth_eval={config.view.smooth_eval!r}: must be "
+      "None, for a view is not judged"
+    )
+  own = parts["input"]
+  if isinstance(own, smoothing.Smoothing):
+    cache = own.cache if own.cache is not None else not has_view
+    parts["input"] = dataclasses.replace(own, cache=cache)
+    if own.at_test is not None:
+      parts["forward"] = smoothing.BehindSmoother(parts["forward"], own.at_test)
 
 
 def _require_fitting(config: ml_collections.ConfigDict) -> None:

@@ -1,11 +1,12 @@
 """Carrying out an attack of the evaluation: passes over whoever still stands.
 
-A pass is one restart of one loss. What a pass finds of an example depends on
-the example alone, so those that have fallen can be left out of the next pass,
-and the others can share batches as it suits.
+A pass is one restart of one loss along one gradient. What it finds of an
+example depends on the example alone, so those that have fallen can be left out
+of the next pass, and the others can share batches as it suits.
 """
 
 import functools
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,7 +26,7 @@ _CHECK_EVERY = 10
 
 
 class AttackJudge:
-  """Judges parameters under attacks, compiled once per norm.
+  """Judges parameters under attacks, compiled once per norm and gradient.
 
   Args:
     model: The model.
@@ -48,9 +49,17 @@ class AttackJudge:
     self._batch_size = -(-min(batch_size, _BATCH) // count) * count
     self._tag = launcher.replicate(np.int32(data.Tag.TEST_ATTACK))
 
+    self._gradients = getattr(forward, "gradients", ("derivative",))
+
     @functools.cache
-    def programs(norm: attacks.Norm) -> evaluation.AttackSteps:
-      steps = evaluation.make_attack_steps(model, forward, is_image, norm)
+    def programs(norm: attacks.Norm, gradient: str) -> evaluation.AttackSteps:
+      climbed = None
+      if gradient != self._gradients[0]:
+        smoother: Any = forward
+        climbed = smoother.seen_by(gradient)
+      steps = evaluation.make_attack_steps(
+        model, forward, is_image, norm, climbed
+      )
       whole, split = False, True
       return evaluation.AttackSteps(
         start=launcher.map(
@@ -98,15 +107,18 @@ class AttackJudge:
       "hits": np.ones(count, bool),
     }
     whole = self._launcher.replicate
-    programs = self._programs(cell.norm)
+    gradients = self._gradients
+    if cell.gradient != "worst":
+      gradients = (cell.gradient,)
+    each = [self._programs(cell.norm, gradient) for gradient in gradients]
     nowhere, radius = whole(np.float32(0)), whole(np.float32(cell.strength))
     length = whole(np.float32(cell.step_size))
     for batch, before, put in self._standing(dataset, found):
-      x = programs.start(batch, key, self._tag, whole(np.int32(0)), nowhere)
-      put(programs.look(variables, batch, x, before, before["hits"]))
+      x = each[0].start(batch, key, self._tag, whole(np.int32(0)), nowhere)
+      put(each[0].look(variables, batch, x, before, before["hits"]))
     for restart in range(max(cell.restarts, 1)):
       number = whole(np.int32(restart))
-      for climbs_margin in (False, True):
+      for programs, climbs_margin in itertools.product(each, (False, True)):
         loss = whole(np.asarray(climbs_margin))
         for batch, worst, put in self._standing(dataset, found):
           x = programs.start(

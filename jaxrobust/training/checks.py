@@ -18,7 +18,10 @@ from jaxrobust.training.conditions import (
   one_of,
 )
 from jaxrobust.training.config import ConfigError, model_arguments
-from jaxrobust.training.eval_checks import validate_eval
+from jaxrobust.training.eval_checks import (
+  validate_eval,
+  validate_norm_layers,
+)
 
 LAUNCHERS = ("pmap", "shard_map")
 DTYPES = ("float32", "bfloat16")
@@ -99,6 +102,8 @@ def validate(config: ml_collections.ConfigDict) -> None:
     "eval.uniform_eps",
     "eval.resolutions",
     "eval.salt_and_pepper",
+    "eval.shot",
+    "eval.drift_stds",
     "eval.features_stds",
     "eval.pruned_shares",
     "eval.attack_eps",
@@ -125,11 +130,14 @@ def validate(config: ml_collections.ConfigDict) -> None:
     raise ConfigError(f"config.model: {error}") from error
   if config.eval.sparsity:
     _validate_kernels(config, model)
+  if config.eval.adapt:
+    validate_norm_layers(config, model)
   try:
     method = methods.build(config.method, tuple(config.data.shape))
     methods.check_name(config.method)
   except ValueError as error:
     raise ConfigError(str(error)) from error
+  _validate_smoother(config, method)
   if hasattr(method.forward, "parameters"):
     _validate_forward(config, model, method)
   if config.method.objective.name in methods.HARD_LABELS:
@@ -272,6 +280,32 @@ def _validate_splits(config: ml_collections.ConfigDict) -> None:
       other.expression,
       f"disjoint from config.data.{first}={one.expression!r}",
     )
+
+
+def _validate_smoother(
+  config: ml_collections.ConfigDict, method: methods.Method
+) -> None:
+  """Refuses what needs one array of inputs, or a smoother where none is."""
+  gradients = tuple(config.eval.attack_gradients)
+  check(
+    gradients == ("worst",) or hasattr(method.forward, "gradients"),
+    "eval.attack_gradients",
+    gradients,
+    "('worst',) for a network that is not judged behind a smoother",
+  )
+  own = method.input
+  changes = (
+    isinstance(own, methods.Smoothing)
+    and bool(own.cache)
+    and len(own.schedule.fractions) > 1
+  )
+  check(
+    not (changes and config.data.device_resident),
+    "data.device_resident",
+    config.data.device_resident,
+    "False with config.method.input.cache=True and several fractions, which "
+    "change the inputs from epoch to epoch",
+  )
 
 
 def _validate_forward(

@@ -46,6 +46,7 @@ def default_config() -> ml_collections.ConfigDict:
   config.data.targets = 0  # real-valued targets of an example, in a regression
   config.data.standardise = "none"  # series: none, series, dataset
   config.data.cache = True  # decode once into host memory
+  config.data.smoothed_dir = ""  # of smoothed sets; "" is the user's cache
   config.data.device_resident = False  # keep the set on the accelerator
   config.data.stand_in = False  # embedded data in this shape; set by :quick
 
@@ -105,11 +106,18 @@ def default_config() -> ml_collections.ConfigDict:
   config.eval.burst_rates = ()  # flip rates inside bursts; series only
   config.eval.burst_share = 0.2  # of the time steps
   config.eval.burst_length = 8.0  # mean, in time steps
-  config.eval.uniform_eps = ()  # images only, as the four that follow
+  config.eval.uniform_eps = ()  # images only, as the seven that follow
   config.eval.patches = ()  # "4x8": 4 black squares of 8 pixels a side
   config.eval.resolutions = ()  # factors of height and width, in (0, 1)
   config.eval.salt_and_pepper = ()  # shares of the pixels
   config.eval.combined = ()  # "0.1+4x8": Gaussian noise, then patches
+  config.eval.shot = ()  # photons per unit of intensity; fewer is noisier
+  config.eval.drift_stds = ()  # peaks of Gaussian noise that drifts
+  config.eval.drift_period = 1000  # examples from one fade to the next
+  config.eval.adapt = ()  # to test inputs without labels: adabn, tent
+  config.eval.tent_optimizer = "adam"  # adam, sgd
+  config.eval.tent_learning_rate = 1e-3
+  config.eval.tent_batch_size = 128
   config.eval.features_stds = ()  # of the noise on the inputs of feature rows
   config.eval.features_examples = 0  # the first ones of the split; 0: all
   config.eval.network = False  # rows of a prediction's cost, the path norm
@@ -117,6 +125,7 @@ def default_config() -> ml_collections.ConfigDict:
   config.eval.pruned_shares = (0.2, 0.4, 0.6, 0.8, 0.9, 0.95)
   config.eval.attack_eps = ()  # radii of FGSM and PGD, in input units
   config.eval.attack_norm = "linf"  # linf, l2
+  config.eval.attack_gradients = ("worst",)  # through a smoother
   config.eval.attack_steps = 40  # of PGD
   config.eval.attack_restarts = 1  # of PGD, at random points
   config.eval.attack_examples = 1000  # the first ones of the split
@@ -184,8 +193,12 @@ def variant(
     "resolutions",
     "salt_and_pepper",
     "combined",
+    "shot",
+    "drift_stds",
   ):
     config.eval[corruption] = config.eval[corruption][:1]
+  config.eval.drift_period = min(config.eval.drift_period, 64)
+  config.eval.tent_batch_size = min(config.eval.tent_batch_size, 64)
   config.eval.features_stds = config.eval.features_stds[:1]
   config.eval.pruned_shares = config.eval.pruned_shares[:2]
   config.eval.attack_eps = config.eval.attack_eps[:1]

@@ -3,9 +3,12 @@
 import math
 import typing
 
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
 import ml_collections
 
-from jaxrobust import attacks, evaluation
+from jaxrobust import attacks, evaluation, methods
 from jaxrobust.alpha_stable.bursts import require_bursts
 from jaxrobust.training.conditions import (
   at_least,
@@ -51,6 +54,7 @@ def validate_eval(config: ml_collections.ConfigDict) -> None:
     all(0 < s < 1 for s in shares), "eval.pruned_shares", shares, "in (0, 1)"
   )
   _validate_corruptions(config)
+  _validate_adaptation(config)
   _validate_features(config)
   _validate_attacks(config)
   _validate_curvature(config)
@@ -64,6 +68,8 @@ def _validate_corruptions(config: ml_collections.ConfigDict) -> None:
     "resolutions",
     "salt_and_pepper",
     "combined",
+    "shot",
+    "drift_stds",
   ):
     value = tuple(config.eval[field])
     field = f"eval.{field}"
@@ -76,6 +82,11 @@ def _validate_corruptions(config: ml_collections.ConfigDict) -> None:
   shares = tuple(config.eval.salt_and_pepper)
   inside = all(0 < share <= 1 for share in shares)
   check(inside, "eval.salt_and_pepper", shares, "in (0, 1]")
+  for field in ("eval.shot", "eval.drift_stds"):
+    strengths = tuple(value_of(config, field))
+    positive = all(0 < s < math.inf for s in strengths)
+    check(positive, field, strengths, "positive")
+  at_least(config, "eval.drift_period", 2)
   for field, parse in (
     ("eval.patches", evaluation.parse_patches),
     ("eval.combined", evaluation.parse_combined),
@@ -87,6 +98,66 @@ def _validate_corruptions(config: ml_collections.ConfigDict) -> None:
         raise ConfigError(f"config.{field}: {error}") from error
       allowed = f"of at most {min(shape[:2])} pixels a side"
       check(side <= min(shape[:2]), field, text, allowed)
+
+
+def _validate_adaptation(config: ml_collections.ConfigDict) -> None:
+  names = tuple(config.eval.adapt)
+  known = set(names) <= set(evaluation.ADAPTATIONS)
+  check(
+    known and len(set(names)) == len(names),
+    "eval.adapt",
+    names,
+    f"some of {', '.join(evaluation.ADAPTATIONS)}",
+  )
+  one_of(config, "eval.tent_optimizer", evaluation.TENT_OPTIMIZERS)
+  rate = config.eval.tent_learning_rate
+  check(0 < rate < math.inf, "eval.tent_learning_rate", rate, "> 0")
+  at_least(config, "eval.tent_batch_size", 2)
+  for field, wrong, why in (
+    ("data.targets", config.data.targets > 0, "entropy is that of classes"),
+    (
+      "method.forward.name",
+      config.method.forward.name == "sampled",
+      "it would draw its noise",
+    ),
+    ("model.dropout", bool(config.model.dropout), "it would drop units"),
+  ):
+    value = value_of(config, field)
+    allowed = f"() with config.{field}={value!r}: {why}"
+    check(not (names and wrong), "eval.adapt", names, allowed)
+
+
+def validate_norm_layers(
+  config: ml_collections.ConfigDict, model: nn.Module
+) -> None:
+  """Refuses to adapt a network that has nothing to adapt.
+
+  Args:
+    config: The config of a run.
+    model: Its model.
+
+  Raises:
+    ConfigError: If the network has no batch statistics or, for TENT, no
+      parameters beside them.
+  """
+  names = tuple(config.eval.adapt)
+  inputs = jnp.zeros((1, *config.data.shape))
+  try:
+    layers = evaluation.norm_layers(model, tuple(config.data.shape))
+  except ValueError as error:
+    raise ConfigError(f"config.eval.adapt={names!r}: {error}") from error
+  where = f"() with config.model.name={config.model.name!r}"
+  what = f"{where}, a network without batch statistics"
+  check(bool(layers), "eval.adapt", names, what)
+  shapes = jax.eval_shape(model.init, jax.random.key(0), inputs)
+  learned = evaluation.norm_parameters(shapes["params"], layers)
+  check(
+    bool(learned) or "tent" not in names,
+    "eval.adapt",
+    names,
+    f"without 'tent' with config.model.name={config.model.name!r}, whose batch "
+    "normalisation has no scale and no bias",
+  )
 
 
 def _validate_features(config: ml_collections.ConfigDict) -> None:
@@ -108,6 +179,14 @@ def _validate_attacks(config: ml_collections.ConfigDict) -> None:
     at_least(config, f"eval.attack_{field}", 1)
   norm = config.eval.attack_norm
   one_of(config, "eval.attack_norm", typing.get_args(attacks.Norm))
+  gradients = tuple(config.eval.attack_gradients)
+  allowed = ("worst", *methods.GRADIENTS)
+  check(
+    bool(gradients) and set(gradients) <= set(allowed),
+    "eval.attack_gradients",
+    gradients,
+    f"some of {', '.join(allowed)}",
+  )
   radii = tuple(config.eval.attack_eps)
   is_pixel = len(config.data.shape) == 3 and norm == "linf"
   most = 1 if is_pixel else math.inf

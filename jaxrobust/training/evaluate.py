@@ -37,6 +37,7 @@ def evaluate(
   path: str | None = None,
   sparsity: bool | None = None,
   attack_eps: Sequence[float] | None = None,
+  adapt: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
   """Judges a run's checkpoint and appends the rows to its `results.csv`.
 
@@ -53,6 +54,8 @@ def evaluate(
       default `config.eval.sparsity`.
     attack_eps: The radii of FGSM and PGD, in units of the input; by default
       `config.eval.attack_eps`.
+    adapt: Of "adabn" and "tent", how the network adapts to test inputs without
+      labels, for rows beside its own; by default `config.eval.adapt`.
 
   Returns:
     The rows of this checkpoint and split, old and new.
@@ -71,6 +74,8 @@ def evaluate(
     config.eval.sparsity = sparsity
   if attack_eps is not None:
     config.eval.attack_eps = tuple(attack_eps)
+  if adapt is not None:
+    config.eval.adapt = tuple(adapt)
   validate(config)
   config.data.test_split = split or config.data.test_split
   dataset = data.load(config.data, config.data.test_split)
@@ -107,7 +112,8 @@ def judge_run(
   subject = describe(config, workdir.absolute().name, restored.step, dataset)
   results = evaluation.Results(workdir / "results.csv")
   cells = grid(config)
-  progress = Progress(len(cells), "perturbation")
+  again = len(config.eval.adapt) * len(adaptable(cells))
+  progress = Progress(len(cells) + again, "perturbation")
   try:
     finished = judge_state(config, subject, judge, restored.state, results)
     for done, cell in enumerate(finished, 1):
@@ -186,6 +192,9 @@ def judge_state(
 ) -> Iterator[Perturbation]:
   """Judges a state in every cell of `grid(config)` whose rows are missing.
 
+  A network that adapts to test inputs, too, is judged as one more method, in
+  the cells that are `adaptable`.
+
   Args:
     config: The run's config.
     subject: As made by `describe`.
@@ -216,6 +225,15 @@ def judge_state(
   views = [c for c in cells if isinstance(c, evaluation.Geometry)]
   judged = [c for c in cells if c not in measured and c not in views]
   yield from evaluation.run(subject, judge_cell, judged, results, task)
+  for name in config.eval.adapt:
+    judge_adapted = functools.partial(judge.adapted, variables, name)
+    yield from evaluation.run(
+      evaluation.adapted(subject, name),
+      judge_adapted,
+      adaptable(judged),
+      results,
+      task,
+    )
   if views:
     yield from judge.measure_geometry(subject, whole, views, results)
   yield from judge.measure_curvature(subject, variables, measured, results)
@@ -233,6 +251,7 @@ def grid(config: ml_collections.ConfigDict) -> list[Perturbation]:
     restarts=config.eval.attack_restarts,
     examples=config.eval.attack_examples,
     norm=config.eval.attack_norm,
+    gradients=config.eval.attack_gradients,
   )
   measured = evaluation.curvature_cells(
     config.eval.curvature_examples,
@@ -245,6 +264,9 @@ def grid(config: ml_collections.ConfigDict) -> list[Perturbation]:
     resolutions=config.eval.resolutions,
     salt_and_pepper=config.eval.salt_and_pepper,
     combined=config.eval.combined,
+    shot=config.eval.shot,
+    drift_stds=config.eval.drift_stds,
+    drift_period=config.eval.drift_period,
   )
   return [
     *noise_grid(config),
@@ -255,6 +277,16 @@ def grid(config: ml_collections.ConfigDict) -> list[Perturbation]:
       config.eval.features_stds, config.eval.features_examples
     ),
     *measured,
+  ]
+
+
+def adaptable(cells: Sequence[Perturbation]) -> list[Perturbation]:
+  """The cells of test inputs as such, neither attacked nor measured."""
+  other = evaluation.Attack, evaluation.Curvature, evaluation.Geometry
+  return [
+    cell
+    for cell in cells
+    if not isinstance(cell, other) and cell.name != evaluation.PRUNED
   ]
 
 

@@ -84,6 +84,8 @@ def run_features(
     )
   dataset = data.load(config.data, split or config.data.test_split)
   model = models.build(**model_arguments(config))
+  forward = methods.build(config.method, tuple(config.data.shape)).forward
+  smooth = getattr(forward, "smooth", lambda images: images)
   whole = restore(config, workdir, model).state.variables()
   variables = methods.network(whole)
   noise = jnp.asarray(evaluation.grid([std], [], [])[1].noise)
@@ -102,7 +104,9 @@ def run_features(
     )(keys, inputs)
 
     def features(x):
-      outputs: Any = model.apply(variables, x, train=False, mask=batch["mask"])
+      outputs: Any = model.apply(
+        variables, smooth(x), train=False, mask=batch["mask"]
+      )
       return outputs.features.reshape((len(x), -1)).astype(jnp.float32)
 
     return features(inputs), features(noisy)

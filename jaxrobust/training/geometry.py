@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxrobust import data, evaluation
 from jaxrobust.data import pipeline
+from jaxrobust.methods.forwards import ForwardFn
 from jaxrobust.training import parallel
 
 
@@ -17,6 +18,7 @@ class GeometryJudge:
 
   Args:
     model: The model.
+    forward: How it is evaluated: what a smoother of its own leaves is seen.
     is_image: Whether noisy inputs are clipped to [0, 1].
     num_classes: The number of classes.
     launcher: The devices.
@@ -26,6 +28,7 @@ class GeometryJudge:
   def __init__(
     self,
     model: nn.Module,
+    forward: ForwardFn,
     is_image: bool,
     num_classes: int,
     launcher: parallel.Launcher,
@@ -35,7 +38,9 @@ class GeometryJudge:
     self._num_classes = num_classes
     count = len(launcher.devices)
     self._batch_size = -(-batch_size // count) * count
-    steps = evaluation.make_activation_steps(model, is_image, num_classes)
+    steps = evaluation.make_activation_steps(
+      model, is_image, num_classes, getattr(forward, "smooth", None)
+    )
     self._sums = launcher.map(
       steps.sums,
       sharded_in=(False, True, False, False, False),

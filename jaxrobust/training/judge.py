@@ -13,6 +13,7 @@ import numpy as np
 from jaxrobust import data, evaluation, methods
 from jaxrobust.evaluation import Perturbation
 from jaxrobust.training import parallel
+from jaxrobust.training.adapting import Adapter
 from jaxrobust.training.attacking import AttackJudge
 from jaxrobust.training.curving import CurvatureJudge
 from jaxrobust.training.geometry import GeometryJudge
@@ -60,7 +61,12 @@ class Judge:
       config.eval.curvature_probes,
     )
     self._geometry = GeometryJudge(
-      model, is_image, config.data.num_classes, launcher, self._batch_size
+      model,
+      method.forward,
+      is_image,
+      config.data.num_classes,
+      launcher,
+      self._batch_size,
     )
     judge = evaluation.task_of(config.data.targets).judge
     self._predict = launcher.map(
@@ -75,6 +81,18 @@ class Judge:
       sharded_in=(False, True, True),
       sharded_out=True,
     )
+
+    self._perturb = launcher.map(
+      evaluation.make_perturb_step(is_image),
+      sharded_in=(True, False, False, False),
+      sharded_out=True,
+    )
+
+    @functools.cache
+    def adapter() -> Adapter:
+      return Adapter(config, model, method.forward, launcher, judge)
+
+    self._adapter = adapter
 
     @functools.cache
     def corrupt(kind: str, options: tuple[Any, ...]) -> Callable[..., Any]:
@@ -180,16 +198,43 @@ class Judge:
       name: np.concatenate([o[name] for o in whole])[real] for name in whole[0]
     }
 
+  def adapted(
+    self, variables: Mapping[str, Any], name: str, cell: Perturbation
+  ) -> dict[str, np.ndarray]:
+    """As a call, of the network that adapts to the cell's inputs.
+
+    Args:
+      variables: On every device.
+      name: One of `evaluation.ADAPTATIONS`.
+      cell: A noise or a corruption.
+
+    Returns:
+      The numbers of each example, [N] each.
+    """
+    perturb, adapter = self._perturbing(cell), self._adapter()
+    if name == "tent":
+      return adapter.tent(variables, self._dataset, perturb)
+    return self(adapter.adabn(variables, self._dataset, perturb), cell)
+
+  def _perturbing(self, cell: Perturbation) -> Callable[[Any], Any]:
+    """What makes a cell's inputs of a batch, on the devices."""
+    key, tag = self._key, self._tag
+    if isinstance(cell, evaluation.Corruption):
+      corrupt = self._corrupt(cell.kind, cell.options)
+      strength = self.place(np.float32(cell.strength))
+      return lambda batch: corrupt(batch, key, tag, strength)
+    noise = self.place(cell.noise)
+    return lambda batch: self._perturb(batch, key, tag, noise)
+
   def _judging(
     self, variables: Mapping[str, Any], cell: Perturbation
   ) -> Callable[[Any], Any]:
     """What judges a batch on the devices under one cell."""
     key, tag = self._key, self._tag
     if isinstance(cell, evaluation.Corruption):
-      corrupt = self._corrupt(cell.kind, cell.options)
-      strength = self.place(np.float32(cell.strength))
+      corrupt = self._perturbing(cell)
       return lambda batch: self._judge_corrupted(
-        variables, batch, corrupt(batch, key, tag, strength)
+        variables, batch, corrupt(batch)
       )
     noise = self.place(cell.noise)
     return lambda batch: self._predict(variables, batch, key, tag, noise)

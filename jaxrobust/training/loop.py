@@ -19,6 +19,7 @@ from jaxrobust.training.checks import validate
 from jaxrobust.training.evaluate import Judge, judge_run, open_checkpoints
 from jaxrobust.training.interruption import Interruption
 from jaxrobust.training.logging import MetricWriter, Progress, note_environment
+from jaxrobust.training.smoothed import smoothed
 
 # What may differ when a run is resumed: it changes no number but, for the
 # devices, in the last bits.
@@ -29,6 +30,7 @@ _FREE_TO_CHANGE = (
   "data.data_dir",
   "data.path",
   "data.cache",
+  "data.smoothed_dir",
   "data.device_resident",
   "data.test_split",
   "checkpoint.",
@@ -121,6 +123,7 @@ def _train(
     validation_set = data.load(config.data, config.data.validation_split)
   # Read before training, so that a missing test set costs no training.
   test_set = data.load(config.data, config.data.test_split)
+  train_set = smoothed(config, train_set, lambda: interruption.requested)
   loader = make_loader(config, train_set)
 
   # ---- Model, method, step --------------------------------------------------

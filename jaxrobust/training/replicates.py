@@ -19,6 +19,7 @@ from jaxrobust.training import state as state_lib
 from jaxrobust.training.assembly import assemble
 from jaxrobust.training.config import ConfigError, flat
 from jaxrobust.training.parallel import AXIS
+from jaxrobust.training.smoothed import smoothed
 
 # What replicates may differ in.
 _OWN = ("seed", "data.train_split", "data.test_split")
@@ -57,16 +58,20 @@ def train_replicates(
       "replicates"
     )
   configs = [ml_collections.ConfigDict(c.to_dict()) for c in configs]
-  for config in configs:
-    config.data.device_resident = True  # Batches are indices: little to stack.
-  sets = [data.load(c.data, c.data.train_split) for c in configs]
+  sets = [smoothed(c, data.load(c.data, c.data.train_split)) for c in configs]
   if len({len(one) for one in sets}) > 1:
     raise ConfigError(
       f"config.data.train_split: {[len(one) for one in sets]} examples; must "
       "be as many for every replicate"
     )
+  changing = any(isinstance(one, data.EpochDataset) for one in sets)
+  for config in configs:
+    # Batches are then indices: little to stack.
+    config.data.device_resident = not changing
   parts = assemble(configs[0], sets[0])
-  residents = [{"inputs": s.inputs, "labels": s.labels} for s in sets]
+  residents: list[dict[str, Any]] = [
+    {} if changing else {"inputs": s.inputs, "labels": s.labels} for s in sets
+  ]
   states = _first_states(parts, configs)
   train_step = parts.train_step()
 
@@ -85,7 +90,7 @@ def train_replicates(
       config.train.batch_size,
       seed=config.seed,
       epochs=config.train.epochs,
-      indices_only=True,
+      indices_only=not changing,
     )
     for config, one in zip(configs, sets, strict=True)
   ]

@@ -72,9 +72,12 @@ def make_train_step(
     batch = gather_resident(batch, resident)
     draw = data.Draw(state.key, batch["index"], state.step)
     stored = data.as_float(batch["inputs"])
-    inputs = augment(draw, stored)
-
     progress = state.step.astype(jnp.float32) / total_steps
+
+    def augmented(draw, part):
+      prepare = getattr(part, "prepare", None)
+      seen = stored if prepare is None else prepare(stored, progress)
+      return augment(draw, seen)
 
     def logits(inputs):
       outputs, _ = method.forward(
@@ -87,13 +90,13 @@ def make_train_step(
       )
       return outputs.logits
 
-    batch = {**batch, "inputs": inputs}
+    batch = {**batch, "inputs": augmented(draw, method.input)}
     second = {}
     if view is not None:
       own = draw.of_view()
-      augmented = inputs if view.shared_aug else augment(own, stored)
+      placed = draw if view.shared_aug else own
       seen = view.input(
-        {**batch, "inputs": augmented},
+        {**batch, "inputs": augmented(placed, view.input)},
         Context(own, progress, logits, axis_name),
       )
       second = {"second": seen["inputs"]}

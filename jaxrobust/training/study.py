@@ -39,6 +39,7 @@ _FREE_TO_CHANGE = (
   "data.data_dir",
   "data.path",
   "data.cache",
+  "data.smoothed_dir",
   "train.launcher",
   "train.log_every",
   "checkpoint.",
@@ -269,6 +270,7 @@ def _run_cell(cell: Cell, path: pathlib.Path, data_dir: str | None) -> str:
     row["value"]
     for row in evaluation.read_rows(path)
     if (row["perturbation"], row["metric"]) == ("clean", headline)
+    and not evaluation.is_adapted(row["method"])
   ]
   return f"clean {headline} {sum(clean) / len(clean):.4f}"
 

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from jaxrobust import data, evaluation
+from jaxrobust import data, evaluation, methods
 from jaxrobust.training import config as config_lib
 from jaxrobust.training import parallel
 from jaxrobust.training.assembly import Assembly, assemble, make_loader
 from jaxrobust.training.evaluate import Judge, noise_grid
+from jaxrobust.training.smoothed import smoothed
 from jaxrobust.tuning import mix, traced_strength
 
 
@@ -69,7 +70,7 @@ class Trainer:
     law = launcher.replicate(law)
     resident = launcher.replicate(parts.resident)
     state = launcher.replicate(jax.tree.map(jnp.copy, parts.state))
-    loader = make_loader(config, self._train_set)
+    loader = make_loader(config, self._fed)
     for step in range(1, parts.total_steps + 1):
       if self._stop():
         self.stopped = True
@@ -95,7 +96,8 @@ class Trainer:
     key = json.dumps(compiled_in)
     if key != self._step_key:
       self._step_key = key
-      self._parts = parts = assemble(config, self._train_set)
+      self._fed = smoothed(config, self._train_set, self._stop)
+      self._parts = parts = assemble(config, self._fed)
       self._step = self._launcher.map(
         _make_step(parts, one_law),
         sharded_in=(False, True, False, False),
@@ -103,10 +105,13 @@ class Trainer:
         donate=(0,),
       )
       self.compiled_steps += 1
-    key = json.dumps(
-      [config.model.to_dict(), config.method.forward.to_dict(), len(devices)],
-      default=list,
-    )
+    judged: list[Any] = [
+      config.model.to_dict(),
+      config.method.forward.to_dict(),
+    ]
+    if isinstance(self._parts.method.input, methods.Smoothing):
+      judged.append(config.method.input.to_dict())
+    key = json.dumps([*judged, len(devices)], default=list)
     if key != self._judge_key:
       self._judge_key = key
       self._judge = Judge(

@@ -86,6 +86,59 @@ def test_salt_and_pepper_hit_their_share_of_pixels_in_all_channels():
   assert correlation(pixels[::2], pixels[1::2]) < 5 / math.sqrt(number / 2)
 
 
+@pytest.mark.parametrize("photons", [4.0, 60.0])
+def test_shot_noise_counts_photons(photons):
+  levels = np.asarray([0.05, 0.3, 0.5], np.float32)
+  images = np.broadcast_to(levels, GREY.shape)
+  got = apply("shot", images, photons=photons)
+  counts = got.astype(np.float64) * photons
+  np.testing.assert_allclose(counts, counts.round(), atol=1e-4)
+  for channel, level in enumerate(levels):
+    # Counts of `photons` or more are white.
+    law = stats.poisson(photons * level)
+    values = np.arange(int(photons) + 1)
+    share = law.pmf(values)
+    share[-1] = law.sf(photons - 1)
+    found = counts[..., channel].round().astype(int).ravel()
+    seen = np.bincount(found, minlength=len(values))
+    expected = found.size * share
+    rare = expected < 10
+    seen = np.append(seen[~rare], seen[rare].sum())
+    expected = np.append(expected[~rare], expected[rare].sum())
+    some = expected > 0.5
+    expected = expected[some] * seen[some].sum() / expected[some].sum()
+    assert stats.chisquare(seen[some], expected).pvalue > 1e-3
+  noise = counts - photons * levels
+  bound = 5 / math.sqrt(noise[:, :, 0].size)
+  assert correlation(noise[:, :, 0], noise[:, :, 1]) < bound
+  assert correlation(noise[..., 0], noise[..., 1]) < bound
+  assert correlation(noise[::2], noise[1::2]) < bound
+
+
+def test_shot_noise_leaves_black_alone_and_fades_with_light():
+  black = apply("shot", np.zeros_like(IMAGES[:4]), KEYS[:4], photons=3.0)
+  np.testing.assert_array_equal(black, 0)
+  bright = apply("shot", IMAGES[:4], KEYS[:4], photons=1e6)
+  np.testing.assert_allclose(bright, IMAGES[:4], atol=6e-3)
+
+
+def test_drifting_noise_follows_its_cosine_along_the_stream():
+  period, peak = 40, 0.1
+  index = np.arange(3 * COUNT, 4 * COUNT)
+  noisy = apply(
+    "drifting_gaussian", index=index, peak=peak, period=period
+  ).astype(np.float64)
+  expected = peak * np.sin(np.pi * index / period) ** 2
+  still = index % period == 0
+  np.testing.assert_array_equal(noisy[still], GREY[still])
+  unit = (noisy - 0.5)[~still] / expected[~still, None, None, None]
+  assert stats.kstest(unit.ravel(), stats.norm.cdf).pvalue > 1e-3
+  assert correlation(unit[:-1:2], unit[1::2]) < 5 / math.sqrt(unit.size / 2)
+  # A late image keeps its digits.
+  late = corruptions.drifting_std(jnp.asarray([10**9 + 250]), 1.0, 1000)
+  assert float(late[0]) == pytest.approx(0.5, abs=1e-6)
+
+
 def test_every_pixel_can_be_salt_or_pepper():
   hit = apply("salt_and_pepper", IMAGES, share=1.0)
   assert set(hit.ravel().tolist()) == {0.0, 1.0}
@@ -217,6 +270,7 @@ def test_an_image_keeps_its_corruption_in_another_batch():
     ("salt_and_pepper", {"share": 0.3}),
     ("patches", {"count": 2, "side": 3}),
     ("gaussian_and_patches", {"std": 0.1, "count": 2, "side": 3}),
+    ("shot", {"photons": 9.0}),
   ):
     whole = apply(name, IMAGES[:8], KEYS[:8], **options)
     moved = apply(name, IMAGES[order], KEYS[order], **options)
@@ -238,6 +292,11 @@ def test_an_image_keeps_its_corruption_in_another_batch():
     (lambda: corruptions.uniform(KEYS, GREY[0], 0.1), r"shape \(9, 11, 3\)"),
     (lambda: corruptions.gaussian(KEYS, GREY[0], 0.1), "must be .N, H, W, C"),
     (lambda: corruptions.salt_and_pepper(KEYS, GREY[0], 0.1), "must be"),
+    (lambda: corruptions.shot(KEYS, GREY[0], 9.0), "must be"),
+    (
+      lambda: corruptions.drifting_std(jnp.arange(3), 0.1, 1),
+      "period=1: must be at least 2",
+    ),
   ],
 )
 def test_a_wrong_argument_is_named_in_one_line(call, words):

@@ -19,7 +19,10 @@ FIELDS = {
   "resolutions": (0.5,),
   "salt_and_pepper": (0.1, 0.4),
   "combined": ("0.2+2x3", "0.4+2x3"),
+  "shot": (20.0, 5.0),
+  "drift_stds": (0.2, 0.4),
 }
+PERIOD = 20
 CELLS = [
   ("uniform", 0.1),
   ("uniform", 0.3),
@@ -30,6 +33,10 @@ CELLS = [
   ("salt_and_pepper", 0.4),
   ("gaussian+patches(count=2, side=3)", 0.2),
   ("gaussian+patches(count=2, side=3)", 0.4),
+  ("shot", 20),
+  ("shot", 5),
+  ("drifting_gaussian(period=20)", 0.2),
+  ("drifting_gaussian(period=20)", 0.4),
 ]
 NAMES = {name for name, _ in CELLS}
 
@@ -38,8 +45,12 @@ def corrupted(rows):
   return [row for row in rows if row["perturbation"] in NAMES]
 
 
+def all_cells():
+  return evaluation.corruption_cells(**FIELDS, drift_period=PERIOD)
+
+
 def test_the_cells_are_named_by_what_is_fixed_and_strong_by_what_is_not():
-  cells = evaluation.corruption_cells(**FIELDS)
+  cells = all_cells()
   assert [(cell.name, cell.strength) for cell in cells] == CELLS
   assert evaluation.corruption_cells() == []
 
@@ -56,7 +67,7 @@ def test_a_corrupted_batch_depends_on_key_tag_and_index_alone():
     return np.asarray(step(batch, key, np.int32(tag), strength))
 
   whole, order = np.arange(6), np.asarray([4, 1, 5, 0, 3, 2])
-  for cell in evaluation.corruption_cells(**FIELDS)[::2]:
+  for cell in all_cells()[::2]:
     at_first = run(cell, whole)
     assert at_first.dtype == np.float32
     assert at_first.min() >= 0
@@ -84,6 +95,7 @@ def finished(tmp_path_factory):
   config.eval.gaussian_stds, config.eval.alphas = (0.2,), ()
   workdir = tmp_path_factory.mktemp("run")
   config.eval.update(FIELDS)
+  config.eval.drift_period = PERIOD
   return config, workdir, jaxrobust.train(config, workdir)
 
 
@@ -183,11 +195,11 @@ def test_the_network_is_compiled_once_for_all_corruptions(finished):
   variables = judge.place(
     model.init(jax.random.key(0), np.zeros((1, 8, 8, 1), np.float32))
   )
-  for cell in evaluation.corruption_cells(**FIELDS):
+  for cell in all_cells():
     judge(variables, cell)
   assert len(traced) == 1
-  # Strengths are traced: of nine cells, six have a program of their own.
-  assert judge._corrupt.cache_info().currsize == 6
+  # Strengths are traced: of 13 cells, eight have a program of their own.
+  assert judge._corrupt.cache_info().currsize == 8
 
 
 def test_the_table_for_the_terminal_names_every_strength(finished):
@@ -201,6 +213,8 @@ def test_the_table_for_the_terminal_names_every_strength(finished):
     "factor 0.5",
     "share 0.4",
     "std 0.4",
+    "photons 5",
+    "peak std 0.4",
   ):
     assert words in text
   assert "flip rate" not in text

@@ -60,6 +60,14 @@ def test_a_line_is_the_mean_over_runs_in_their_range(rows):
   assert "range" in left.get_title()
 
 
+def test_a_network_that_adapts_is_no_network_of_its_own(rows):
+  adapted = make_rows("standard", 0, {0.0: 0.95})[:3]
+  adapted = [row | {"method": "standard + tent"} for row in adapted]
+  left, _, _ = sparsity.accuracy_after_pruning(rows + adapted).axes
+  labels = {line.get_label() for line in left.lines}
+  assert labels == {"standard (2)", "alpha-stable (1)"}
+
+
 def test_every_run_is_a_point_beside_the_mean_of_its_method(rows):
   _, above, below = sparsity.accuracy_after_pruning(rows).axes
   for axes, values, mean in (

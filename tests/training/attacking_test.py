@@ -2,12 +2,13 @@
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxrobust
-from jaxrobust import attacks, data, evaluation, models
-from jaxrobust.methods import forwards
+from jaxrobust import attacks, data, evaluation, methods, models
+from jaxrobust.methods import forwards, smoothing
 from jaxrobust.training import attacking, parallel
 
 COUNT, SIDE = 300, 4
@@ -42,10 +43,12 @@ def exactly_right(eps):
   return (difference * corner).sum(axis=1) < 0
 
 
-def attack(cell, launcher="pmap", devices=1, batch_size=128, seed=0):
+def attack(
+  cell, launcher="pmap", devices=1, batch_size=128, seed=0, forward=None
+):
   launch = parallel.Launcher(launcher, jax.local_devices()[:devices])
   judge = attacking.AttackJudge(
-    Linear(), forwards.deterministic(), True, launch, batch_size
+    Linear(), forward or forwards.deterministic(), True, launch, batch_size
   )
   key = launch.replicate(jax.random.key(seed))
   return judge(launch.replicate(VARIABLES), cell, DATASET, key)
@@ -203,3 +206,69 @@ def test_a_regression_is_not_attacked():
   config.eval.attack_eps = (0.1,)
   with pytest.raises(jaxrobust.ConfigError, match=r"attack_eps=.*classes"):
     jaxrobust.validate(config)
+
+
+def stairs(images):
+  """Twenty shades of grey: derivative zero, but as easy to attack as any."""
+  return jnp.round(20 * images) / 20
+
+
+def test_a_smoother_that_hides_its_gradient_is_attacked_all_the_same():
+  forward = smoothing.BehindSmoother(forwards.deterministic(), stairs)
+  cells = {
+    gradient: evaluation.attack_cells(
+      [2 * EPS], steps=10, examples=COUNT, gradients=[gradient]
+    )[1]
+    for gradient in ("worst", *methods.GRADIENTS)
+  }
+  hits = {k: attack(cell, forward=forward)["hits"] for k, cell in cells.items()}
+  clean = {k: v.mean() for k, v in hits.items()}
+  # There only the random start does anything.
+  assert clean["derivative"] > 0.8
+  assert clean["straight_through"] < 0.7
+  assert clean["transfer"] < 0.7
+  for gradient in methods.GRADIENTS:
+    assert (hits["worst"] <= hits[gradient]).all()
+
+
+def test_what_an_attack_finds_counts_behind_the_smoother():
+  """A smoother that undoes the attack leaves the clean accuracy."""
+  images = jnp.asarray(IMAGES, jnp.float32) / 255
+
+  def undo(x):
+    distance = jnp.abs(x[:, None] - images[None]).max(axis=(2, 3, 4))
+    nearest = images[jnp.argmin(distance, axis=1)]
+    return nearest + (x - jax.lax.stop_gradient(x))
+
+  forward = smoothing.BehindSmoother(forwards.deterministic(), undo)
+  hits = attack(pgd(steps=10), forward=forward)["hits"]
+  right = np.arange(COUNT) >= 20
+  np.testing.assert_array_equal(hits, right)
+
+
+def test_one_gradient_is_a_cell_of_its_own_by_name():
+  cells = evaluation.attack_cells([0.1], gradients=["worst", "transfer"])
+  assert [cell.name for cell in cells] == [
+    "fgsm",
+    "pgd(steps=40, restarts=1)",
+    "fgsm(gradient=transfer)",
+    "pgd(steps=40, restarts=1, gradient=transfer)",
+  ]
+  assert all(evaluation.is_attack(cell.name) for cell in cells)
+
+
+@pytest.mark.parametrize(
+  ("gradients", "words"),
+  [
+    (
+      ("transfer",),
+      r"attack_gradients=\('transfer',\): must be \('worst',\) f",
+    ),
+    (("all",), r"attack_gradients=\('all',\): must be some of worst, deriv"),
+    ((), r"attack_gradients=\(\): must be some of"),
+  ],
+)
+def test_gradients_of_no_smoother_are_refused(tiny_config, gradients, words):
+  tiny_config.eval.attack_gradients = gradients
+  with pytest.raises(jaxrobust.ConfigError, match=words):
+    jaxrobust.training.validate(tiny_config)

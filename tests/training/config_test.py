@@ -46,6 +46,13 @@ WRONG = [
   ("eval.combined", ("4x8",), "must be 'STD.COUNTxSIDE', as '0.1.4x8'"),
   ("eval.combined", ("-1+4x8",), "must be 'STD.COUNTxSIDE'"),
   ("eval.combined", ("0.1+1x30",), "at most 28 pixels a side"),
+  ("eval.shot", (30.0, 0.0), "positive"),
+  ("eval.shot", (float("inf"),), "positive"),
+  ("eval.drift_stds", (-0.1,), "positive"),
+  ("eval.drift_period", 1, "at least 2"),
+  ("eval.tent_optimizer", "lion", "one of adam, sgd"),
+  ("eval.tent_learning_rate", 0.0, "> 0"),
+  ("eval.tent_batch_size", 1, "at least 2"),
   ("eval.pruned_shares", (0.5, 1.0), r"in \(0, 1\)"),
   ("eval.attack_eps", (0.1, 8.0), r"in \(0, 1\], in units of the input"),
   ("eval.attack_eps", (0.0,), r"in \(0, 1\]"),
@@ -83,6 +90,8 @@ def test_a_wrong_value_is_named(field, value, allowed):
     ("resolutions", (0.5,)),
     ("salt_and_pepper", (0.1,)),
     ("combined", ("0.1+1x2",)),
+    ("shot", (30.0,)),
+    ("drift_stds", (0.3,)),
   ],
 )
 def test_corruptions_of_images_are_not_for_series(field, value):

@@ -1,0 +1,397 @@
+"""Smoothers as inputs: inverse-scale sparsification and what it is against.
+
+A smoother sees an example as it is stored, before crop and flip: their borders
+would be edges to it. With the cache on, the examples are smoothed once, before
+the training; otherwise each time they are seen. A network that is trained on
+smoothed images is, unless `smooth_eval` is off, judged behind the smoother, and
+attacked through it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxrobust import filters, inverse_scale, models
+from jaxrobust.methods.context import Batch, Context
+from jaxrobust.methods.stochastic import one_of
+
+SmoothEval = Literal["on", "off"]
+SmoothEvalLevel = Literal["on", "off", "adaptive"]
+FlowOfLevels = Literal["anew", "carried"]
+# How an attack sees a smoother. "derivative": as its derivative says;
+# "straight_through": as the identity, at the smoothed image; "transfer": not at
+# all, the network alone at the image.
+GRADIENTS = ("derivative", "straight_through", "transfer")
+
+
+@dataclasses.dataclass(frozen=True)
+class Smoothing:
+  """An input that smooths examples before they are augmented.
+
+  Attributes:
+    recipe: Its name and parameters, as far as they and the fractions of the
+      schedule make what it stores.
+    schedule: The levels of the training.
+    smooth: (images, fraction) -> images, the fraction traced; filters have
+      none and ignore it.
+    levels: images [N, ...] -> [L, N, ...], all levels at once.
+    at_test: images -> images, in evaluation; None for none.
+    cache: Whether `levels` is applied once, before the training; None to leave
+      it to `build`.
+  """
+
+  recipe: Mapping[str, Any]
+  schedule: inverse_scale.LevelSchedule
+  smooth: Callable[[jax.Array, jax.Array], jax.Array]
+  levels: Callable[[jax.Array], jax.Array]
+  at_test: Callable[[jax.Array], jax.Array] | None
+  cache: bool | None
+
+  def prepare(
+    self, images: jax.Array, progress: jax.Array | float
+  ) -> jax.Array:
+    """What is augmented in place of the stored examples.
+
+    Args:
+      images: [N, H, W, C] or [N, T, C].
+      progress: The share of the training that is done.
+
+    Returns:
+      The smoothed examples; with the cache they are smoothed already.
+    """
+    if self.cache:
+      return images
+    smoothed = self.smooth(images, self.schedule.fraction(progress))
+    return jax.lax.stop_gradient(in_range(smoothed))
+
+  def __call__(self, batch: Batch, context: Context) -> Batch:
+    """The batch as it is: `prepare` has done the work."""
+    del context
+    return batch
+
+
+def in_range(images: jax.Array) -> jax.Array:
+  """Images in [0, 1] as the cache stores them; series as they are."""
+  return jnp.clip(images, 0.0, 1.0) if images.ndim == 4 else images
+
+
+@dataclasses.dataclass(frozen=True)
+class BehindSmoother:
+  """A forward whose network, in evaluation, sees smoothed inputs.
+
+  In training it is the forward alone, for the input has smoothed already.
+  Whatever else the forward has, as noise and parameters, this has too.
+
+  Attributes:
+    forward: The forward.
+    smooth: images -> images.
+  """
+
+  forward: Any
+  smooth: Callable[[jax.Array], jax.Array]
+  gradients = GRADIENTS
+
+  def __call__(
+    self,
+    model: nn.Module,
+    variables: Mapping[str, Any],
+    inputs: jax.Array,
+    mask: jax.Array,
+    train: bool,
+    keys: jax.Array | None = None,
+    progress: jax.Array | float = 1.0,
+  ) -> tuple[models.Outputs, Any]:
+    """As any forward; see `methods.forwards`."""
+    if not train:
+      inputs = self.smooth(inputs)
+    return self.forward(model, variables, inputs, mask, train, keys, progress)
+
+  def __getattr__(self, name: str) -> Any:
+    # Until it is made, as in a copy, there is no forward to ask.
+    if name.startswith("__") or name == "forward":
+      raise AttributeError(name)
+    return getattr(self.forward, name)
+
+  def seen_by(self, gradient: str) -> Any:
+    """The forward whose gradient an attack climbs.
+
+    Args:
+      gradient: One of `GRADIENTS`.
+
+    Returns:
+      A forward; that of "transfer" has other values, too.
+    """
+    if gradient == "transfer":
+      return self.forward
+    if gradient == "derivative":
+      return self
+
+    def straight_through(images):
+      return images + jax.lax.stop_gradient(self.smooth(images) - images)
+
+    return dataclasses.replace(self, smooth=straight_through)
+
+
+def inverse_scale_smoother(
+  shape: tuple[int, ...],
+  *,
+  fractions: tuple[float, ...] = (0.6,),
+  starts: tuple[float, ...] = (),
+  flow: FlowOfLevels = "anew",
+  nu: float = 1.0,
+  steps: int = 20,
+  edges: str = "aniso",
+  output: str = "Px",
+  smooth_eval: SmoothEvalLevel = "on",
+  cache: bool | None = None,
+) -> Smoothing:
+  """Feeds images with their strongest edges and nothing else.
+
+  One fraction is the paper's fixed training; several are its iterative one,
+  from coarse to fine.
+
+  Args:
+    shape: The shape of one example.
+    fractions: The shares of edges that are kept, level by level, in [0, 1].
+    starts: Where each level begins, as shares of the training; by default they
+      are equally long. A cached level begins with an epoch.
+    flow: "anew", `inverse_scale.smooth` for every level; "carried", the levels
+      at which one run of the flow arrives one after the other,
+      `inverse_scale.path`, which needs the cache. The flow does not look at
+      the network, so that to alternate between advancing it and training is to
+      train on the levels of one run.
+    nu: As of `inverse_scale.smooth`.
+    steps: As of `inverse_scale.smooth` and `path`: 20 with nu=1 for speed.
+    edges: 'aniso', 'color' or 'iso'.
+    output: 'Px', 'Py' or 'x'.
+    smooth_eval: What is done in evaluation: "on" smooths with the last
+      fraction, "off" does not, "adaptive" with one for each image, of
+      `levels_for(estimate_noise(image))`.
+    cache: Whether to smooth once, before the training, and to keep the result
+      on disk; by default, unless there is a second view.
+
+  Returns:
+    The input function.
+
+  Raises:
+    ValueError: If a parameter is out of range or does not fit the others.
+
+  Example:
+    >>> smoother = inverse_scale_smoother((8, 8, 1), fractions=(0.2, 0.6))
+    >>> images = jax.random.uniform(jax.random.key(0), (2, 8, 8, 1))
+    >>> smoother.prepare(images, 0.9).shape, smoother.levels(images).shape
+    ((2, 8, 8, 1), (2, 2, 8, 8, 1))
+
+  References:
+    arXiv:2409.18419.
+  """
+  one_of("smooth_eval", smooth_eval, get_args(SmoothEvalLevel))
+  one_of("flow", flow, get_args(FlowOfLevels))
+  if flow == "carried" and cache is False:
+    raise ValueError(
+      "flow='carried' with cache=False: must be 'anew', since the state of the "
+      "flow is not kept from step to step"
+    )
+  schedule = inverse_scale.LevelSchedule(fractions, starts)
+  options: dict[str, Any] = {
+    "nu": nu,
+    "steps": steps,
+    "edges": edges,
+    "output": output,
+  }
+
+  def smooth(images, fraction):
+    return inverse_scale.smooth(images, fraction, **options).images
+
+  def levels(images):
+    if flow == "carried":
+      return inverse_scale.path(images, schedule.fractions, **options).images
+    return jax.lax.map(
+      lambda fraction: smooth(images, fraction),
+      jnp.asarray(schedule.fractions, jnp.float32),
+    )
+
+  def adaptive(images):
+    noise = jax.lax.stop_gradient(inverse_scale.estimate_noise(images))
+    return smooth(images, inverse_scale.levels_for(noise, side=shape[0]))
+
+  # Says now what it would say at the first batch.
+  jax.eval_shape(smooth, jax.ShapeDtypeStruct((1, *shape), jnp.float32), 0.5)
+  at_test = {
+    "on": lambda images: smooth(images, schedule.fractions[-1]),
+    "adaptive": adaptive,
+    "off": None,
+  }[smooth_eval]
+  recipe = {"name": "inverse_scale", **options, "flow": flow}
+  return Smoothing(recipe, schedule, smooth, levels, at_test, cache)
+
+
+def blur(
+  shape: tuple[int, ...],
+  *,
+  sigma: float,
+  smooth_eval: SmoothEval = "on",
+  cache: bool | None = None,
+) -> Smoothing:
+  """Feeds blurred images; a baseline of inverse-scale smoothing.
+
+  Args:
+    shape: The shape of one example.
+    sigma: Of the Gaussian kernel, in pixels, > 0.
+    smooth_eval: Whether inputs are blurred in evaluation: "on", "off".
+    cache: As of `inverse_scale_smoother`.
+
+  Returns:
+    The input function.
+
+  Raises:
+    ValueError: If a parameter is out of range.
+
+  Example:
+    >>> images = jnp.ones((2, 8, 8, 1))
+    >>> blur((8, 8, 1), sigma=1.0).prepare(images, 0.0).shape
+    (2, 8, 8, 1)
+  """
+  return _filter(
+    "blur",
+    lambda images: filters.gaussian_blur(images, sigma),
+    {"sigma": sigma},
+    shape,
+    smooth_eval,
+    cache,
+  )
+
+
+def low_pass(
+  shape: tuple[int, ...],
+  *,
+  cutoff: float,
+  smooth_eval: SmoothEval = "on",
+  cache: bool | None = None,
+) -> Smoothing:
+  """Feeds the low frequencies of images; the paper's spectral baseline.
+
+  Args:
+    shape: The shape of one example.
+    cutoff: The highest frequency kept, as a share of Nyquist's, in (0, 1].
+    smooth_eval: Whether inputs are smoothed in evaluation: "on", "off".
+    cache: As of `inverse_scale_smoother`.
+
+  Returns:
+    The input function.
+
+  Raises:
+    ValueError: If a parameter is out of range.
+
+  Example:
+    >>> images = jnp.ones((2, 8, 8, 1))
+    >>> low_pass((8, 8, 1), cutoff=0.5).prepare(images, 0.0).shape
+    (2, 8, 8, 1)
+  """
+  return _filter(
+    "low_pass",
+    lambda images: filters.low_pass(images, cutoff),
+    {"cutoff": cutoff},
+    shape,
+    smooth_eval,
+    cache,
+  )
+
+
+def median(
+  shape: tuple[int, ...],
+  *,
+  size: int = 3,
+  smooth_eval: SmoothEval = "on",
+  cache: bool | None = None,
+) -> Smoothing:
+  """Feeds the medians of small windows of images, a baseline.
+
+  Args:
+    shape: The shape of one example.
+    size: The side of the window, odd.
+    smooth_eval: Whether inputs are smoothed in evaluation: "on", "off".
+    cache: As of `inverse_scale_smoother`.
+
+  Returns:
+    The input function.
+
+  Raises:
+    ValueError: If a parameter is out of range.
+
+  Example:
+    >>> images = jnp.ones((2, 8, 8, 1))
+    >>> median((8, 8, 1), size=3).prepare(images, 0.0).shape
+    (2, 8, 8, 1)
+  """
+  return _filter(
+    "median",
+    lambda images: filters.median(images, size),
+    {"size": size},
+    shape,
+    smooth_eval,
+    cache,
+  )
+
+
+def chambolle(
+  shape: tuple[int, ...],
+  *,
+  weight: float,
+  iterations: int = 50,
+  smooth_eval: SmoothEval = "on",
+  cache: bool | None = None,
+) -> Smoothing:
+  """Feeds images denoised by total variation, a baseline.
+
+  Args:
+    shape: The shape of one example.
+    weight: Of the total variation, > 0; larger is smoother.
+    iterations: Of Chambolle's projection.
+    smooth_eval: Whether inputs are denoised in evaluation: "on", "off".
+    cache: As of `inverse_scale_smoother`.
+
+  Returns:
+    The input function.
+
+  Raises:
+    ValueError: If a parameter is out of range.
+
+  Example:
+    >>> images = jnp.ones((2, 8, 8, 1))
+    >>> chambolle((8, 8, 1), weight=0.1).prepare(images, 0.0).shape
+    (2, 8, 8, 1)
+  """
+  return _filter(
+    "chambolle",
+    lambda images: filters.chambolle(images, weight, iterations=iterations),
+    {"weight": weight, "iterations": iterations},
+    shape,
+    smooth_eval,
+    cache,
+  )
+
+
+def _filter(
+  name: str,
+  smooth: Callable[[jax.Array], jax.Array],
+  parameters: Mapping[str, Any],
+  shape: tuple[int, ...],
+  smooth_eval: str,
+  cache: bool | None,
+) -> Smoothing:
+  """A smoother of one level."""
+  one_of("smooth_eval", smooth_eval, get_args(SmoothEval))
+  jax.eval_shape(smooth, jax.ShapeDtypeStruct((1, *shape), jnp.float32))
+  return Smoothing(
+    {"name": name, **parameters},
+    inverse_scale.LevelSchedule((1.0,)),
+    lambda images, fraction: smooth(images),
+    lambda images: smooth(images)[None],
+    smooth if smooth_eval == "on" else None,
+    cache,
+  )
