@@ -26,6 +26,7 @@ def _run(words: list[str]) -> int:
     fit_noise,
     prepare,
     shell,
+    smooth,
     study,
     tune,
   )
@@ -46,6 +47,7 @@ def _run(words: list[str]) -> int:
     "features": features,
     "fit-noise": fit_noise,
     "prepare": prepare,
+    "smooth": smooth,
     "study": study,
     "tune": tune,
   }
