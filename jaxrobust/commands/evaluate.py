@@ -40,6 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help="add the rows of the network that adapts to the test inputs without "
     "labels, by adabn or tent; instead of config.eval.adapt",
   )
+  parser.add_argument(
+    "--smooth_evals",
+    type=_words,
+    metavar="WAY,...",
+    help="add the rows of the network behind another smoother than its own: "
+    "off, on, adaptive; instead of config.eval.smooth_evals",
+  )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     sparsity=args.sparsity,
     attack_eps=args.attack_eps,
     adapt=args.adapt,
+    smooth_evals=args.smooth_evals,
   )
   shell.print_table(rows, args.workdir)
   return shell.DONE

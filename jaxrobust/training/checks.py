@@ -282,6 +282,34 @@ def _validate_splits(config: ml_collections.ConfigDict) -> None:
     )
 
 
+def _validate_smooth_evals(
+  config: ml_collections.ConfigDict, own: object
+) -> None:
+  ways = tuple(config.eval.smooth_evals)
+  smooths = isinstance(own, methods.Smoothing)
+  check(
+    smooths or not ways,
+    "eval.smooth_evals",
+    ways,
+    f"() with config.method.input.name={config.method.input.name!r}",
+  )
+  known = config.method.input.smooth_eval or "on"
+  check(
+    len({known, *ways}) == 1 + len(ways),
+    "eval.smooth_evals",
+    ways,
+    f"different from each other and from config.method.input.smooth_eval="
+    f"{known!r}",
+  )
+  for way in ways:
+    other = config.method.copy_and_resolve_references()
+    other.input.smooth_eval = way
+    try:
+      methods.build(other, tuple(config.data.shape))
+    except ValueError as error:
+      raise ConfigError(f"config.eval.smooth_evals={ways}: {error}") from error
+
+
 def _validate_smoother(
   config: ml_collections.ConfigDict, method: methods.Method
 ) -> None:
@@ -294,6 +322,7 @@ def _validate_smoother(
     "('worst',) for a network that is not judged behind a smoother",
   )
   own = method.input
+  _validate_smooth_evals(config, own)
   changes = (
     isinstance(own, methods.Smoothing)
     and bool(own.cache)

@@ -125,6 +125,7 @@ def default_config() -> ml_collections.ConfigDict:
   config.eval.pruned_shares = (0.2, 0.4, 0.6, 0.8, 0.9, 0.95)
   config.eval.attack_eps = ()  # radii of FGSM and PGD, in input units
   config.eval.attack_norm = "linf"  # linf, l2
+  config.eval.smooth_evals = ()  # as which method.input.smooth_eval, too
   config.eval.attack_gradients = ("worst",)  # through a smoother
   config.eval.attack_steps = 40  # of PGD
   config.eval.attack_restarts = 1  # of PGD, at random points

@@ -1,5 +1,6 @@
 """Judging a run: the bridge from its checkpoints to the evaluation suite."""
 
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,7 @@ def evaluate(
   sparsity: bool | None = None,
   attack_eps: Sequence[float] | None = None,
   adapt: Sequence[str] | None = None,
+  smooth_evals: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
   """Judges a run's checkpoint and appends the rows to its `results.csv`.
 
@@ -56,6 +58,9 @@ def evaluate(
       `config.eval.attack_eps`.
     adapt: Of "adabn" and "tent", how the network adapts to test inputs without
       labels, for rows beside its own; by default `config.eval.adapt`.
+    smooth_evals: Of "on", "off" and "adaptive", how else a network is judged
+      that was trained on smoothed images, for rows beside its own; by default
+      `config.eval.smooth_evals`.
 
   Returns:
     The rows of this checkpoint and split, old and new.
@@ -76,6 +81,8 @@ def evaluate(
     config.eval.attack_eps = tuple(attack_eps)
   if adapt is not None:
     config.eval.adapt = tuple(adapt)
+  if smooth_evals is not None:
+    config.eval.smooth_evals = tuple(smooth_evals)
   validate(config)
   config.data.test_split = split or config.data.test_split
   dataset = data.load(config.data, config.data.test_split)
@@ -113,7 +120,8 @@ def judge_run(
   results = evaluation.Results(workdir / "results.csv")
   cells = grid(config)
   again = len(config.eval.adapt) * len(adaptable(cells))
-  progress = Progress(len(cells) + again, "perturbation")
+  ways = 1 + len(config.eval.smooth_evals)
+  progress = Progress(ways * (len(cells) + again), "perturbation")
   try:
     finished = judge_state(config, subject, judge, restored.state, results)
     for done, cell in enumerate(finished, 1):
@@ -237,6 +245,30 @@ def judge_state(
   if views:
     yield from judge.measure_geometry(subject, whole, views, results)
   yield from judge.measure_curvature(subject, variables, measured, results)
+  for way in config.eval.smooth_evals:
+    yield from judge_state(
+      smoothed_as(config, way),
+      dataclasses.replace(
+        subject, method=f"{subject.method}, smooth_eval={way}"
+      ),
+      judge.behind(smoothed_as(config, way)),
+      state,
+      results,
+    )
+
+
+def smoothed_as(
+  config: ml_collections.ConfigDict, smooth_eval: str
+) -> ml_collections.ConfigDict:
+  """The config of the same run with another smoother, or none, when judged.
+
+  What is of the weights alone is not asked for again.
+  """
+  other = config.copy_and_resolve_references()
+  other.method.input.smooth_eval = smooth_eval
+  other.eval.smooth_evals = ()
+  other.eval.sparsity = other.eval.network = False
+  return other
 
 
 _prune = jax.jit(evaluation.prune)

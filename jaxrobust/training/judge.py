@@ -43,6 +43,8 @@ class Judge:
   ):
     count = len(launcher.devices)
     self._dataset = dataset
+    self._purpose = tag
+    self._others: dict[str, Judge] = {}
     self._model, self._forward = model, method.forward
     self._batch_size = -(-config.eval.batch_size // count) * count
     self._launcher = launcher
@@ -109,6 +111,32 @@ class Judge:
     other = copy.copy(self)
     other._dataset = dataset
     other._key = self.place(jax.random.key(seed))
+    return other
+
+  def behind(self, config: ml_collections.ConfigDict) -> "Judge":
+    """A judge of the same split whose network has another smoother, or none.
+
+    Each is compiled once, also for judges made by `on`.
+
+    Args:
+      config: The run's config but for `method.input.smooth_eval`.
+
+    Returns:
+      The other judge.
+    """
+    name = config.method.input.smooth_eval
+    if name not in self._others:
+      method = methods.build(config.method, tuple(config.data.shape))
+      self._others[name] = Judge(
+        config,
+        self._model,
+        method,
+        self._dataset,
+        self._launcher,
+        self._purpose,
+      )
+    other = copy.copy(self._others[name])
+    other._dataset, other._key = self._dataset, self._key
     return other
 
   def measure_network(

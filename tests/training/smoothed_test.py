@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jaxrobust
-from jaxrobust import data, inverse_scale, methods, models
+from jaxrobust import commands, data, inverse_scale, methods, models
 from jaxrobust.training import loop, parallel, replicates, smoothed, step
 from jaxrobust.training import state as state_lib
 from jaxrobust.training.config import model_arguments
@@ -299,3 +299,43 @@ def test_on_the_fly_the_loss_is_that_of_the_cache(config):
   config.method = methods.preset("standard")
   _, raw = one_step(config, 1)
   assert abs(on_the_fly - kept) < 1e-3 < 10 * abs(raw - kept)
+
+
+def test_one_training_is_judged_in_several_ways(config, tmp_path):
+  """As runs of their own would be, that differ in smooth_eval alone."""
+  config.eval.gaussian_stds = (0.3,)
+  config.eval.smooth_evals = ("off", "adaptive")
+  rows = jaxrobust.train(config, tmp_path / "together").rows
+  config.eval.smooth_evals = ()
+  for way in ("off", "adaptive"):
+    config.method.input.smooth_eval = way
+    alone = jaxrobust.train(config, tmp_path / way).rows
+    together = [
+      row for row in rows if row["method"].endswith(f", smooth_eval={way}")
+    ]
+    assert [row["value"] for row in together] == [row["value"] for row in alone]
+  assert len(rows) == 3 * len(alone)
+
+
+def test_another_way_is_judged_later(config, tmp_path, capsys):
+  jaxrobust.train(config, tmp_path)
+  assert (
+    commands.main(["evaluate", f"--workdir={tmp_path}", "--smooth_evals=off"])
+    == 0
+  )
+  assert "smooth_eval=off" in capsys.readouterr().out
+  assert (
+    commands.main(["evaluate", f"--workdir={tmp_path}", "--smooth_evals=on"])
+    == 2
+  )
+  assert "eval.smooth_evals=('on',): must be different" in (
+    capsys.readouterr().err
+  )
+
+
+def test_a_network_without_a_smoother_has_no_other_way(tiny_config):
+  tiny_config.eval.smooth_evals = ("off",)
+  with pytest.raises(
+    jaxrobust.ConfigError, match=r"eval.smooth_evals=\('off',\): must be \(\)"
+  ):
+    jaxrobust.training.validate(tiny_config)
