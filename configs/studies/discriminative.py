@@ -53,21 +53,6 @@ ABLATIONS = {
 # (delta_v, delta_d); the paper's is (0.5, 5).
 DELTAS = tuple((v, d) for v in (0.5, 2.0) for d in (0.5, 2.0, 5.0))
 MNIST_STD, CIFAR10_STD = 0.2, 0.06
-# Cells that were not run yet, and what they cost.
-NOT_RUN = {
-  "mnist/ablation/discriminative, momentum for all": 0.03,
-  "mnist/ablation/discriminative, naive for all": 0.03,
-  "mnist/ablation/discriminative, detached head": 0.03,
-  "mnist/view/discriminative, uniform view": 0.03,
-  "mnist/view/discriminative, laplace view": 0.03,
-  "mnist/deltas/delta_v=0.5, delta_d=2.0": 0.03,
-  "mnist/deltas/delta_v=2.0, delta_d=0.5": 0.03,
-  "mnist/deltas/delta_v=2.0, delta_d=5.0": 0.03,
-  "cifar10/method/noisy_only": 0.07,
-  "cifar10/method/both": 0.13,
-  "cifar10/method/stability": 0.13,
-  "cifar10/method/no_view": 0.07,
-}
 
 
 def get_study(variant: str | None = None) -> training.Study:
@@ -214,8 +199,6 @@ def _method(base, name, std):
 
 def _cell(group, config, not_run=""):
   name = f"{group}/{config.method.name}"
-  if name in NOT_RUN:
-    not_run = f"{NOT_RUN[name]} CPU hours a seed: not run yet"
   return training.Cell(name, training.repeat(config, SEEDS), not_run)
 
 

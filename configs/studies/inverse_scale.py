@@ -1,10 +1,10 @@
 r"""The experiments of the paper on inverse-scale smoothing, attacked.
 
 Paper: arXiv 2409.18419. Training on images with a share of their edges, fixed
-or from coarse to fine, against no smoothing and four other smoothers. Judged behind
-the smoother and without it, the main level also with a level for each image:
-clean, under Gaussian, drifting Gaussian, shot and impulse noise, at a lower
-resolution, and by PGD through the smoother, the worst of its derivative,
+or from coarse to fine, against no smoothing and four other smoothers. Judged
+behind the smoother and without it, the main level also with a level for each
+image: clean, under Gaussian, drifting Gaussian, shot and impulse noise, at a
+lower resolution, and by PGD through the smoother, the worst of its derivative,
 straight through it and past it, on the first 1,000 test images.
 
   mnist/level        fixed levels, LeNet-5
