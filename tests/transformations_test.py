@@ -111,6 +111,8 @@ HOST_SIDE = {
   "evaluation.with_arrays": "puts arrays into a tree",
   "evaluation.Attack": _HOST,
   "evaluation.AttackSteps": "a record of functions",
+  "evaluation.SquareAttack": _HOST,
+  "evaluation.SquareSteps": "a record of functions",
   "evaluation.Corruption": _HOST,
   "evaluation.Curvature": _HOST,
   "evaluation.CurvatureSteps": "a record of functions",
@@ -124,6 +126,7 @@ HOST_SIDE = {
   "evaluation.Task": "a constructor; its functions have rows of their own",
   "evaluation.accuracy_table": _HOST,
   "evaluation.attack_cells": _HOST,
+  "evaluation.square_cells": _HOST,
   "evaluation.Activations": "a record of what two passes found",
   "evaluation.ActivationSteps": "a record of functions",
   "evaluation.Geometry": _HOST,
@@ -141,6 +144,8 @@ HOST_SIDE = {
   "evaluation.grid": _HOST,
   "evaluation.is_attack": _HOST,
   "evaluation.make_attack_steps": "a builder; its results have tests of their "
+  "own",
+  "evaluation.make_square_steps": "a builder; its results have tests of their "
   "own",
   "evaluation.make_curvature_steps": "a builder; its results have tests of "
   "their own",
@@ -421,6 +426,7 @@ ROWS = (
     (_KEYS, _IMAGES, _LABELS),
     {"eps": 0.3, "steps": 2, "norm": "l2", "restarts": 2},
   ),
+  Row("attacks.square", (_KEYS, _IMAGES, _LABELS), {"eps": 0.1, "queries": 5}),
   Row("corruptions.uniform", (_KEYS, _IMAGES, _SCALE), smooth=(1, 2)),
   Row("corruptions.gaussian", (_KEYS, _IMAGES, _F([0.01, 0.02])), smooth=(1,)),
   Row("corruptions.salt_and_pepper", (_KEYS, _IMAGES, _RATE), smooth=(1,)),

@@ -6,5 +6,6 @@ and scipy.
 """
 
 from jaxrobust.attacks.gradient import Loss, Norm, fgsm, pgd
+from jaxrobust.attacks.square import square
 
-__all__ = ["Loss", "Norm", "fgsm", "pgd"]
+__all__ = ["Loss", "Norm", "fgsm", "pgd", "square"]

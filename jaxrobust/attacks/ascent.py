@@ -149,6 +149,67 @@ def ascend(
   return _project(climbed, images, radius, norm, low, high), logits
 
 
+def box(
+  images: jax.Array,
+  *,
+  eps: float | jax.Array,
+  low: float | None = 0.0,
+  high: float | None = 1.0,
+) -> tuple[jax.Array, jax.Array]:
+  """The lowest and the highest image of the ball of the norm "linf".
+
+    max(x_0 - eps, low), min(x_0 + eps, high)
+
+  rounded so that no element is further than eps from the image's.
+
+  Args:
+    images: float32 [N, ...], the centres of the balls, within the bounds.
+    eps: The radius; one number or [N].
+    low: The least value of an element; None for no bound.
+    high: The largest value of an element; None for no bound.
+
+  Returns:
+    Two of float32 [N, ...].
+
+  Example:
+    >>> lower, upper = box(jnp.asarray([[0.25, 0.75]]), eps=0.5)
+    >>> lower.tolist(), upper.tolist()
+    ([[0.0, 0.25]], [[0.75, 1.0]])
+  """
+  radius = _per_image(eps, images)
+  least, most = _bounds(low, high)
+  return (
+    jnp.maximum(-_sum_towards_zero(-images, radius), least),
+    jnp.minimum(_sum_towards_zero(images, radius), most),
+  )
+
+
+def image_keys(key: jax.Array | None, count: int) -> jax.Array:
+  """One key per image.
+
+  Args:
+    key: [N] typed keys, one per image, or one key for all.
+    count: The number of images N.
+
+  Returns:
+    [N] typed keys.
+
+  Raises:
+    ValueError: If it is None or of another shape.
+
+  Example:
+    >>> image_keys(jax.random.key(0), 3).shape
+    (3,)
+  """
+  if key is None:
+    raise ValueError("key=None: a random start needs a key")
+  if key.ndim == 0:
+    return jax.random.split(key, count)
+  if key.shape != (count,):
+    raise ValueError(f"key of shape {key.shape}: must be [] or [{count}]")
+  return key
+
+
 def _steepest(gradient: jax.Array, norm: Norm) -> jax.Array:
   """The direction of unit norm in which the loss rises most; 0 if none."""
   # An element that is not a number would make a non-number of the image, which
@@ -171,18 +232,18 @@ def _project(
   high: float | None,
 ) -> jax.Array:
   """Projects x onto the ball around the images and onto the bounds."""
-  least = -math.inf if low is None else low
-  most = math.inf if high is None else high
   if norm == "linf":
-    lower = jnp.maximum(-_sum_towards_zero(-images, radius), least)
-    upper = jnp.minimum(_sum_towards_zero(images, radius), most)
-    return jnp.clip(x, lower, upper)
+    return jnp.clip(x, *box(images, eps=radius, low=low, high=high))
   offset = x - images
   length = _length(offset)
   shrink = radius / jnp.maximum(length, radius)
   inside = images + offset * jnp.where(length > radius, shrink, 1.0)
   # The images lie within the bounds, so this brings x nearer to them.
-  return jnp.clip(inside, least, most)
+  return jnp.clip(inside, *_bounds(low, high))
+
+
+def _bounds(low: float | None, high: float | None) -> tuple[float, float]:
+  return -math.inf if low is None else low, math.inf if high is None else high
 
 
 def _sum_towards_zero(centre: jax.Array, radius: jax.Array) -> jax.Array:

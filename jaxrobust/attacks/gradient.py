@@ -176,7 +176,7 @@ def pgd(
   if low is not None and high is not None and not low < high:
     raise ValueError(f"low={low}, high={high}: low must be less than high")
   if random_start:
-    keys = _keys(key, len(images))
+    keys = ascent.image_keys(key, len(images))
   elif restarts > 1:
     raise ValueError(f"restarts={restarts}: must be 1 without a random start")
   if unroll is None:
@@ -231,17 +231,6 @@ class _Best(NamedTuple):
   images: jax.Array
   fooled: jax.Array
   values: jax.Array
-
-
-def _keys(key: jax.Array | None, count: int) -> jax.Array:
-  """One key per image."""
-  if key is None:
-    raise ValueError("key=None: a random start needs a key")
-  if key.ndim == 0:
-    return jax.random.split(key, count)
-  if key.shape != (count,):
-    raise ValueError(f"key of shape {key.shape}: must be [] or [{count}]")
-  return key
 
 
 def check(

@@ -100,6 +100,12 @@ from jaxrobust.evaluation.perturbations import (
   make_predict_step as make_predict_step,
 )
 from jaxrobust.evaluation.perturbations import perturb as perturb
+from jaxrobust.evaluation.query_rows import SquareAttack as SquareAttack
+from jaxrobust.evaluation.query_rows import SquareSteps as SquareSteps
+from jaxrobust.evaluation.query_rows import (
+  make_square_steps as make_square_steps,
+)
+from jaxrobust.evaluation.query_rows import square_cells as square_cells
 from jaxrobust.evaluation.regression import (
   judge_regression as judge_regression,
 )

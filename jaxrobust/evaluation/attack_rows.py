@@ -111,13 +111,13 @@ def is_attack(name: str) -> bool:
     name: The row's "perturbation".
 
   Returns:
-    True for "fgsm" and "pgd" in any of their settings.
+    True for "fgsm", "pgd" and "square" in any of their settings.
 
   Example:
     >>> is_attack("pgd(steps=40, restarts=1)"), is_attack("gaussian")
     (True, False)
   """
-  return name.partition("(")[0] in ("fgsm", "pgd")
+  return name.partition("(")[0] in ("fgsm", "pgd", "square")
 
 
 def worse(found: Judged, tried: Judged, active: jax.Array) -> Judged:

@@ -39,6 +39,8 @@ from jaxrobust.inverse_scale.screened import solve
 from jaxrobust.inverse_scale.support import largest_edges
 
 OUTPUTS = ("Px", "Py", "x")
+# The pixels of planes with which a batch leaves a core's cache.
+_LARGE = 2**14
 GRADIENTS = ("frozen", "straight_through")
 
 
@@ -214,13 +216,39 @@ def _after_steps(
   kappa = steps * contrast_of_fields(start, count, edges)
   threshold = per_image(kappa, fields.ndim + 1)
 
-  def body(_, carry):
-    return reduced_step(
-      carry[0], carry[1], fields, threshold, nu=nu, edges=edges
-    )
+  def run(start, fields, threshold):
+    def body(_, carry):
+      return reduced_step(
+        carry[0], carry[1], fields, threshold, nu=nu, edges=edges
+      )
 
-  carry = (start, 0 * forward(fields))
-  return jax.lax.fori_loop(0, steps, body, carry)[1], kappa
+    carry = (start, 0 * forward(fields))
+    return jax.lax.fori_loop(0, steps, body, carry)[1]
+
+  def run_apart(start, fields, threshold):
+    """One image, or plane, after the other: it stays in a core's cache."""
+    channels = 1 if edges == "color" else fields.shape[1]
+
+    def planes(array):
+      return array.reshape(
+        (-1, 1, array.shape[1] // channels, *array.shape[2:])
+      )
+
+    def of_one(plane):
+      return run(*plane)
+
+    each = jnp.repeat(threshold, channels, axis=0)[:, None]
+    dual = jax.lax.map(of_one, (planes(start), planes(fields), each))
+    dual = dual.reshape((len(fields), channels, *dual.shape[2:]))
+    shape = (len(fields), dual.shape[2], *fields.shape[1:])
+    return jnp.swapaxes(dual, 1, 2).reshape(shape)
+
+  arguments = (start, fields, threshold)
+  if fields[0, 0].size < _LARGE:
+    return run(*arguments), kappa
+  return jax.lax.platform_dependent(
+    *arguments, cpu=run_apart, default=run
+  ), kappa
 
 
 def _first_hits(

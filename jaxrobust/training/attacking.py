@@ -1,8 +1,9 @@
 """Carrying out an attack of the evaluation: passes over whoever still stands.
 
-A pass is one restart of one loss along one gradient. What it finds of an
-example depends on the example alone, so those that have fallen can be left out
-of the next pass, and the others can share batches as it suits.
+A pass is one restart of one loss along one gradient, or some queries of a
+black-box attack. What it finds of an example depends on the example alone, so
+those that have fallen can be left out of the next pass, and the others can
+share batches as it suits.
 """
 
 import functools
@@ -23,6 +24,9 @@ from jaxrobust.training import parallel
 _BATCH = 250
 # An example ends its attack after a multiple of so many steps, if it fell.
 _CHECK_EVERY = 10
+# A black-box attack takes thousands of queries, from which more and more
+# examples fall out: small batches, made up anew after so many queries.
+_QUERY_BATCH, _QUERIES_IN_A_PASS = 50, 100
 
 
 class AttackJudge:
@@ -47,6 +51,7 @@ class AttackJudge:
     count = len(launcher.devices)
     self._launcher = launcher
     self._batch_size = -(-min(batch_size, _BATCH) // count) * count
+    self._query_batch = -(-min(batch_size, _QUERY_BATCH) // count) * count
     self._tag = launcher.replicate(np.int32(data.Tag.TEST_ATTACK))
 
     self._gradients = getattr(forward, "gradients", ("derivative",))
@@ -79,6 +84,25 @@ class AttackJudge:
 
     self._programs = programs
 
+    @functools.cache
+    def square_programs() -> evaluation.SquareSteps:
+      steps = evaluation.make_square_steps(model, forward)
+      whole, split = False, True
+      return evaluation.SquareSteps(
+        start=launcher.map(
+          steps.start,
+          sharded_in=(whole, split, whole, whole, whole),
+          sharded_out=True,
+        ),
+        step=launcher.map(
+          steps.step,
+          sharded_in=(whole, split, split, whole, whole, whole, whole),
+          sharded_out=True,
+        ),
+      )
+
+    self._square_programs = square_programs
+
   def __call__(
     self,
     variables: Mapping[str, Any],
@@ -100,12 +124,9 @@ class AttackJudge:
     Returns:
       What `evaluation.judge` gives.
     """
-    count = cell.count(len(dataset))
-    found = {
-      "nll": np.full(count, -np.inf, np.float32),
-      "confidence": np.zeros(count, np.float32),
-      "hits": np.ones(count, bool),
-    }
+    if isinstance(cell, evaluation.SquareAttack):
+      return self._query(variables, cell, dataset, key)
+    found = _nothing_found(cell.count(len(dataset)))
     whole = self._launcher.replicate
     gradients = self._gradients
     if cell.gradient != "worst":
@@ -113,14 +134,15 @@ class AttackJudge:
     each = [self._programs(cell.norm, gradient) for gradient in gradients]
     nowhere, radius = whole(np.float32(0)), whole(np.float32(cell.strength))
     length = whole(np.float32(cell.step_size))
-    for batch, before, put in self._standing(dataset, found):
+    size = self._batch_size
+    for batch, before, put in self._standing(dataset, found, size):
       x = each[0].start(batch, key, self._tag, whole(np.int32(0)), nowhere)
       put(each[0].look(variables, batch, x, before, before["hits"]))
     for restart in range(max(cell.restarts, 1)):
       number = whole(np.int32(restart))
       for programs, climbs_margin in itertools.product(each, (False, True)):
         loss = whole(np.asarray(climbs_margin))
-        for batch, worst, put in self._standing(dataset, found):
+        for batch, worst, put in self._standing(dataset, found, size):
           x = programs.start(
             batch, key, self._tag, number, radius if cell.restarts else nowhere
           )
@@ -136,20 +158,51 @@ class AttackJudge:
           put(programs.look(variables, batch, x, worst, active))
     return found
 
+  def _query(
+    self,
+    variables: Mapping[str, Any],
+    cell: evaluation.SquareAttack,
+    dataset: data.Dataset,
+    key: jax.Array,
+  ) -> dict[str, np.ndarray]:
+    """As a call, of the Square attack."""
+    count = cell.count(len(dataset))
+    found = _nothing_found(count)
+    found["x"] = np.zeros((count, *dataset.shape), np.float32)
+    found["margin"] = np.zeros(count, np.float32)
+    programs, whole = self._square_programs(), self._launcher.replicate
+    radius, size = whole(np.float32(cell.strength)), self._query_batch
+    for batch, _, put in self._standing(dataset, found, size):
+      put(programs.start(variables, batch, key, self._tag, radius))
+    sides = cell.sides(dataset.shape)
+    for first in range(1, cell.queries, _QUERIES_IN_A_PASS):
+      numbers = range(first, min(first + _QUERIES_IN_A_PASS, cell.queries))
+      for batch, worst, put in self._standing(dataset, found, size):
+        for number in numbers:
+          if number % _CHECK_EVERY == 0:
+            if not self._launcher.gather(worst["hits"]).any():
+              break
+          query = whole(np.asarray([number, sides[number]], np.int32))
+          worst = programs.step(
+            variables, batch, worst, key, self._tag, query, radius
+          )
+        put(worst)
+    return {name: found[name] for name in _nothing_found(0)}
+
   def _standing(
-    self, dataset: data.Dataset, found: dict[str, np.ndarray]
+    self, dataset: data.Dataset, found: dict[str, np.ndarray], size: int
   ) -> Iterator[tuple[Any, Any, Any]]:
     """Batches of the examples that stand, with what was found of each.
 
-    With a batch comes what takes the new findings back.
+    With a batch, of so many rows, comes what takes the new findings back.
     """
     standing = np.flatnonzero(found["hits"])
-    for first in range(0, len(standing), self._batch_size):
-      chosen = standing[first : first + self._batch_size]
-      batch = pipeline.padded(dataset, chosen, self._batch_size)
+    for first in range(0, len(standing), size):
+      chosen = standing[first : first + size]
+      batch = pipeline.padded(dataset, chosen, size)
       before = {}
       for name, values in found.items():
-        before[name] = np.zeros(self._batch_size, values.dtype)
+        before[name] = np.zeros((size, *values.shape[1:]), values.dtype)
         before[name][: len(chosen)] = values[chosen]
 
       def put(judged, chosen=chosen):
@@ -158,3 +211,12 @@ class AttackJudge:
 
       place = self._launcher.place_shards
       yield place(batch), place(before), put
+
+
+def _nothing_found(count: int) -> dict[str, np.ndarray]:
+  """What `evaluation.judge` might give before anything is judged."""
+  return {
+    "nll": np.full(count, -np.inf, np.float32),
+    "confidence": np.zeros(count, np.float32),
+    "hits": np.ones(count, bool),
+  }

@@ -123,13 +123,15 @@ def default_config() -> ml_collections.ConfigDict:
   config.eval.network = False  # rows of a prediction's cost, the path norm
   config.eval.sparsity = False  # rows of the weights and of pruning them
   config.eval.pruned_shares = (0.2, 0.4, 0.6, 0.8, 0.9, 0.95)
-  config.eval.attack_eps = ()  # radii of FGSM and PGD, in input units
+  config.eval.attack_eps = ()  # radii of all attacks, in input units
   config.eval.attack_norm = "linf"  # linf, l2
   config.eval.smooth_evals = ()  # as which method.input.smooth_eval, too
   config.eval.attack_gradients = ("worst",)  # through a smoother
   config.eval.attack_steps = 40  # of PGD
   config.eval.attack_restarts = 1  # of PGD, at random points
   config.eval.attack_examples = 1000  # the first ones of the split
+  config.eval.attack_queries = 0  # of the Square attack, linf; 0: none
+  config.eval.attack_query_examples = 200  # the first ones of the split
   config.eval.curvature_examples = 0  # the first ones of the split; 0: none
   config.eval.curvature_h = (0.01,)  # of the finite difference, input units
   config.eval.curvature_probes = 20  # per example
@@ -206,6 +208,9 @@ def variant(
   config.eval.attack_steps = min(config.eval.attack_steps, 5)
   config.eval.attack_restarts = min(config.eval.attack_restarts, 1)
   config.eval.attack_examples = min(config.eval.attack_examples, 64)
+  config.eval.attack_queries = min(config.eval.attack_queries, 20)
+  queried = config.eval.attack_query_examples
+  config.eval.attack_query_examples = min(queried, 64)
   config.eval.curvature_examples = min(config.eval.curvature_examples, 16)
   config.eval.curvature_h = config.eval.curvature_h[:1]
   config.eval.curvature_probes = min(config.eval.curvature_probes, 4)

@@ -175,10 +175,19 @@ def _validate_features(config: ml_collections.ConfigDict) -> None:
 
 
 def _validate_attacks(config: ml_collections.ConfigDict) -> None:
-  for field in ("steps", "restarts", "examples"):
+  for field in ("steps", "restarts", "examples", "query_examples"):
     at_least(config, f"eval.attack_{field}", 1)
   norm = config.eval.attack_norm
   one_of(config, "eval.attack_norm", typing.get_args(attacks.Norm))
+  at_least(config, "eval.attack_queries", 0)
+  queries, is_image = config.eval.attack_queries, len(config.data.shape) == 3
+  for refused, where in (
+    (not is_image, "for series: its squares are those of images"),
+    (norm != "linf", f"with config.eval.attack_norm={norm!r}: it is of linf"),
+  ):
+    check(
+      not (queries and refused), "eval.attack_queries", queries, f"0 {where}"
+    )
   gradients = tuple(config.eval.attack_gradients)
   allowed = ("worst", *methods.GRADIENTS)
   check(
@@ -188,7 +197,7 @@ def _validate_attacks(config: ml_collections.ConfigDict) -> None:
     f"some of {', '.join(allowed)}",
   )
   radii = tuple(config.eval.attack_eps)
-  is_pixel = len(config.data.shape) == 3 and norm == "linf"
+  is_pixel = is_image and norm == "linf"
   most = 1 if is_pixel else math.inf
   check(
     all(0 < eps <= most and eps < math.inf for eps in radii),

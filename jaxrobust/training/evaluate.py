@@ -54,7 +54,7 @@ def evaluate(
       `config.data.path`.
     sparsity: Whether to write the rows of the weights and of pruning them; by
       default `config.eval.sparsity`.
-    attack_eps: The radii of FGSM and PGD, in units of the input; by default
+    attack_eps: The radii of the attacks, in units of the input; by default
       `config.eval.attack_eps`.
     adapt: Of "adabn" and "tent", how the network adapts to test inputs without
       labels, for rows beside its own; by default `config.eval.adapt`.
@@ -285,6 +285,11 @@ def grid(config: ml_collections.ConfigDict) -> list[Perturbation]:
     norm=config.eval.attack_norm,
     gradients=config.eval.attack_gradients,
   )
+  queried = evaluation.square_cells(
+    config.eval.attack_eps,
+    queries=config.eval.attack_queries,
+    examples=config.eval.attack_query_examples,
+  )
   measured = evaluation.curvature_cells(
     config.eval.curvature_examples,
     config.eval.curvature_h,
@@ -305,6 +310,7 @@ def grid(config: ml_collections.ConfigDict) -> list[Perturbation]:
     *corrupted,
     *evaluation.pruned_cells(pruned),
     *attacked,
+    *queried,
     *evaluation.geometry_cells(
       config.eval.features_stds, config.eval.features_examples
     ),

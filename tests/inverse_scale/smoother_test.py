@@ -1,6 +1,7 @@
 """The smoother is the published pipeline, and keeps what it promises."""
 
 import functools
+import sys
 
 import dense_inverse_scale as dense
 import jax
@@ -50,6 +51,20 @@ def test_an_image_alone_is_as_it_is_in_its_batch(early_stop):
       alone,
       together,
     )
+
+
+@pytest.mark.parametrize("edges", GROUPS)
+def test_large_images_are_smoothed_as_small_ones_are(monkeypatch, edges):
+  """Plane by plane or the batch at once."""
+  images = dense.photographs(2, 128, 1)[:, :, :130]
+  fractions = np.asarray([0.3, 0.6], np.float32)
+  options = {"steps": 3, "nu": 1.0, "edges": edges}
+  apart = inverse_scale.smooth(images, fractions, **options)
+  module = sys.modules["jaxrobust.inverse_scale.smooth"]
+  monkeypatch.setattr(module, "_LARGE", 2**20)
+  at_once = inverse_scale.smooth(images, fractions, **options)
+  np.testing.assert_array_equal(apart.support, at_once.support)
+  np.testing.assert_allclose(apart.images, at_once.images, atol=1e-6)
 
 
 def test_every_transform_asks_for_full_precision():

@@ -9,7 +9,7 @@ import pytest
 import jaxrobust
 from jaxrobust import attacks, data, evaluation, methods, models
 from jaxrobust.methods import forwards, smoothing
-from jaxrobust.training import attacking, parallel
+from jaxrobust.training import attacking, eval_checks, parallel
 
 COUNT, SIDE = 300, 4
 RNG = np.random.default_rng(0)
@@ -272,3 +272,104 @@ def test_gradients_of_no_smoother_are_refused(tiny_config, gradients, words):
   tiny_config.eval.attack_gradients = gradients
   with pytest.raises(jaxrobust.ConfigError, match=words):
     jaxrobust.training.validate(tiny_config)
+
+
+def square(eps=EPS, queries=150, examples=COUNT):
+  (cell,) = evaluation.square_cells([eps], queries=queries, examples=examples)
+  return cell
+
+
+def test_a_cell_of_queries_is_the_square_attack_on_the_same_key():
+  images = IMAGES / np.float32(255)
+  keys = data.example_keys(
+    jax.random.key(0), data.Tag.TEST_ATTACK, np.arange(COUNT)
+  )
+
+  def logits_fn(x):
+    return Linear().apply(VARIABLES, x).logits
+
+  @jax.jit
+  def alone(keys, images):
+    return attacks.square(keys, logits_fn, images, LABELS, eps=EPS, queries=150)
+
+  wrong = np.asarray(logits_fn(alone(keys, images)).argmax(axis=1)) != LABELS
+  hits = attack(square())["hits"]
+  np.testing.assert_array_equal(hits, ~wrong)
+  exact = exactly_right(EPS)
+  assert (exact <= hits).all()
+  assert hits.mean() == pytest.approx(exact.mean(), abs=0.03)
+
+
+@pytest.mark.parametrize(
+  ("launcher", "devices"), [("pmap", 2), ("shard_map", 2)]
+)
+def test_devices_and_batches_do_not_change_what_queries_find(launcher, devices):
+  cell = square(queries=120, examples=70)
+  one, other = attack(cell), attack(cell, launcher, devices, batch_size=18)
+  assert len(one["hits"]) == 70
+  np.testing.assert_array_equal(one["hits"], other["hits"])
+  for name in ("nll", "confidence"):
+    np.testing.assert_allclose(one[name], other[name], rtol=1e-4)
+
+
+def test_queries_need_no_gradient_of_the_smoother():
+  forward = smoothing.BehindSmoother(forwards.deterministic(), stairs)
+  cell = square(2 * EPS)
+  hidden, plain = attack(cell, forward=forward), attack(cell)
+  assert plain["hits"].mean() < 0.6
+  assert hidden["hits"].mean() == pytest.approx(plain["hits"].mean(), abs=0.1)
+
+
+def test_queries_stop_when_all_have_fallen(monkeypatch):
+  """At a radius of one half the whole cube is allowed."""
+  asked = []
+  make = evaluation.make_square_steps
+
+  def counted(*args):
+    steps = make(*args)
+
+    def step(*args):
+      jax.debug.callback(lambda: asked.append(1))
+      return steps.step(*args)
+
+    return evaluation.SquareSteps(steps.start, step)
+
+  monkeypatch.setattr(evaluation, "make_square_steps", counted)
+  hits = attack(square(0.9, queries=100_000, examples=40))["hits"]
+  jax.effects_barrier()
+  assert not hits.any()
+  assert 0 < len(asked) < 2000
+
+
+def test_queries_are_cells_of_their_own(tiny_config):
+  tiny_config.eval.attack_eps = (0.1, 0.2)
+  before = jaxrobust.training.evaluate.grid(tiny_config)
+  tiny_config.eval.attack_queries = 500
+  cells = jaxrobust.training.evaluate.grid(tiny_config)
+  added = [cell for cell in cells if cell not in before]
+  assert [(cell.name, cell.strength, cell.first) for cell in added] == [
+    ("square(queries=500)", 0.1, 200),
+    ("square(queries=500)", 0.2, 200),
+  ]
+  assert len(cells) == len(before) + 2
+  assert all(evaluation.is_attack(cell.name) for cell in added)
+  adaptable = jaxrobust.training.evaluate.adaptable(cells)
+  assert not set(adaptable) & set(added)
+  quick = jaxrobust.variant(tiny_config, "quick").eval
+  assert (quick.attack_queries, quick.attack_query_examples) == (20, 64)
+
+
+@pytest.mark.parametrize(
+  ("field", "value", "words"),
+  [
+    ("eval.attack_norm", "l2", "attack_norm='l2': it is of linf"),
+    ("data.shape", (64, 3), "0 for series: its squares are those of images"),
+  ],
+)
+def test_queries_are_for_images_and_linf(tiny_config, field, value, words):
+  tiny_config.eval.attack_queries = 10
+  tiny_config.update_from_flattened_dict({field: value})
+  with pytest.raises(jaxrobust.ConfigError, match="attack_queries=10: must be"):
+    eval_checks.validate_eval(tiny_config)
+  with pytest.raises(jaxrobust.ConfigError, match=words):
+    eval_checks.validate_eval(tiny_config)

@@ -60,6 +60,8 @@ WRONG = [
   ("eval.attack_steps", 0, "at least 1"),
   ("eval.attack_restarts", 0, "at least 1"),
   ("eval.attack_examples", 0, "at least 1"),
+  ("eval.attack_queries", -1, "at least 0"),
+  ("eval.attack_query_examples", 0, "at least 1"),
   ("eval.alphas", ("a",), "numbers"),
   ("model.std", ("a",), "numbers"),
 ]
