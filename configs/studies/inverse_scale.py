@@ -4,8 +4,9 @@ Paper: arXiv 2409.18419. Training on images with a share of their edges, fixed
 or from coarse to fine, against no smoothing and four other smoothers. Judged
 behind the smoother and without it, the main level also with a level for each
 image: clean, under Gaussian, drifting Gaussian, shot and impulse noise, at a
-lower resolution, and by PGD through the smoother, the worst of its derivative,
-straight through it and past it, on the first 1,000 test images.
+lower resolution, by PGD through the smoother, the worst of its derivative,
+straight through it and past it, on the first 1,000 test images, and by 500
+queries of Square on the first 200.
 
   mnist/level        fixed levels, LeNet-5
   mnist/iterative    levels from coarse to fine, each anew or of one flow
@@ -126,6 +127,7 @@ def _base(name, side, channels):
   config.eval.alphas = ()
   config.eval.attack_steps = 20
   config.eval.attack_examples = 1000
+  config.eval.attack_queries = 500
   return config
 
 

@@ -101,10 +101,12 @@ def square(
     return jax.vmap(jax.random.fold_in, (0, None))(keys, number)
 
   def query(number, carry):
+    x, worst = carry
     x, worst, _ = square_step(
       of_query(number),
       logits_fn,
-      *carry,
+      x,
+      worst,
       images,
       labels,
       side=side[number],

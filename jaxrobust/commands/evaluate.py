@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--attack_eps",
     type=_numbers,
     metavar="EPS,...",
-    help="add the rows of FGSM and PGD at these radii, in units of the input; "
+    help="add the rows of attacks at these radii, in units of the input; "
     "instead of config.eval.attack_eps",
   )
   parser.add_argument(

@@ -32,7 +32,7 @@ class Tag(enum.IntEnum):
   ATTACK = 10  # Where an adversarial example of the training starts.
   MIXUP = 11  # Whom an example is mixed with, and by how much.
   AUGMIX = 12  # The chains of operations of AugMix, and their mixture.
-  TEST_ATTACK = 13  # Where an attack on a test input starts.
+  TEST_ATTACK = 13  # Where an attack on a test input starts, or what it tries.
   VIEW = 14  # The second view: all of its draws, under tags of their own.
   CURVATURE = 15  # Probes and noise that measure a loss's curvature.
 
