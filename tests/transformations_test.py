@@ -99,7 +99,8 @@ HOST_SIDE = {
   "data.standardised": _HOST,
   "data.stratified_folds": _HOST,
   "evaluation.adapted": _HOST,
-  "evaluation.is_adapted": _HOST,
+  "evaluation.is_variant": _HOST,
+  "evaluation.smoothed_as": _HOST,
   "evaluation.make_perturb_step": "a builder; its result has tests of its own",
   "evaluation.make_statistics_step": "a builder; its result has tests of its "
   "own",

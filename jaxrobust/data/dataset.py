@@ -150,6 +150,7 @@ class OnDemandDataset(Dataset):
     size: int,
     shape: Sequence[int],
     class_names: Sequence[str],
+    identity: str = "",
   ):
     """Holds the means to read a split.
 
@@ -160,11 +161,13 @@ class OnDemandDataset(Dataset):
       size: the number of examples.
       shape: the shape of one input.
       class_names: one name per class.
+      identity: what tells its files from others of the same name.
     """
     # The base class's arrays are replaced by the properties below.
     self.name = name
     self.split = split
     self.class_names = tuple(class_names)
+    self.identity = identity
     self._read = read
     self._size = size
     self._shape = tuple(shape)
@@ -213,7 +216,13 @@ class OnDemandDataset(Dataset):
       return function(inputs), labels
 
     return OnDemandDataset(
-      self.name, self.split, read, self._size, self._shape, self.class_names
+      self.name,
+      self.split,
+      read,
+      self._size,
+      self._shape,
+      self.class_names,
+      self.identity,
     )
 
   def examples(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -94,7 +94,13 @@ def _read(file: pathlib.Path):
       turned = ImageOps.exif_transpose(image)
       return turned.convert("L" if turned.mode in _GREY else "RGB")
   # Pillow tells of damage by several types, SyntaxError among them.
-  except (OSError, ValueError, SyntaxError, EOFError) as error:
+  except (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    Image.DecompressionBombError,
+  ) as error:
     raise DataError(f"{file} is no readable image: {error}") from error
 
 

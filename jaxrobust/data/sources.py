@@ -186,6 +186,7 @@ def _load_folder(config: Any, split: Split) -> Dataset:
       len(positions),
       config.shape,
       folder.class_names,
+      folder.identity(),
     )
   images, labels = read(np.arange(len(positions)))
   return Dataset(name, split.expression, images, labels, folder.class_names)

@@ -4,7 +4,7 @@ from jaxrobust.evaluation.adaptation import ADAPTATIONS as ADAPTATIONS
 from jaxrobust.evaluation.adaptation import TENT_OPTIMIZERS as TENT_OPTIMIZERS
 from jaxrobust.evaluation.adaptation import adapted as adapted
 from jaxrobust.evaluation.adaptation import entropy as entropy
-from jaxrobust.evaluation.adaptation import is_adapted as is_adapted
+from jaxrobust.evaluation.adaptation import is_variant as is_variant
 from jaxrobust.evaluation.adaptation import (
   make_statistics_step as make_statistics_step,
 )
@@ -12,6 +12,7 @@ from jaxrobust.evaluation.adaptation import make_tent_step as make_tent_step
 from jaxrobust.evaluation.adaptation import norm_layers as norm_layers
 from jaxrobust.evaluation.adaptation import norm_parameters as norm_parameters
 from jaxrobust.evaluation.adaptation import pool_statistics as pool_statistics
+from jaxrobust.evaluation.adaptation import smoothed_as as smoothed_as
 from jaxrobust.evaluation.adaptation import tent_optimizer as tent_optimizer
 from jaxrobust.evaluation.adaptation import with_arrays as with_arrays
 from jaxrobust.evaluation.attack_rows import Attack as Attack

@@ -22,6 +22,7 @@ from jaxrobust.evaluation.suite import Subject
 from jaxrobust.methods.forwards import ForwardFn
 
 ADAPTATIONS = ("adabn", "tent")
+_SMOOTHED = ", smooth_eval="
 TENT_OPTIMIZERS = ("adam", "sgd")
 
 # Where a module, or an array of its own, is in a tree of variables.
@@ -47,20 +48,43 @@ def adapted(subject: Subject, name: str) -> Subject:
   return dataclasses.replace(subject, method=f"{subject.method} + {name}")
 
 
-def is_adapted(method: str) -> bool:
-  """Whether rows with this method are those of a network that adapts.
+def smoothed_as(subject: Subject, way: str) -> Subject:
+  """Who is judged, if it is behind another smoother than its own, or none.
+
+  Args:
+    subject: Who is judged.
+    way: The `smooth_eval`.
+
+  Returns:
+    The subject with the method "METHOD, smooth_eval=WAY".
+
+  Example:
+    >>> subject = Subject("a", "blur", 0, 1, "mnist", "test", 9, "blur")
+    >>> smoothed_as(subject, "off").method
+    'blur, smooth_eval=off'
+  """
+  method = f"{subject.method}{_SMOOTHED}{way}"
+  return dataclasses.replace(subject, method=method)
+
+
+def is_variant(method: str) -> bool:
+  """Whether rows with this method are of a run's network judged another way.
 
   Args:
     method: A row's method.
 
   Returns:
-    Whether `adapted` has made it.
+    Whether `adapted` or `smoothed_as` has made it.
 
   Example:
-    >>> is_adapted("standard + adabn"), is_adapted("standard")
-    (True, False)
+    >>> [
+    ...   is_variant(method)
+    ...   for method in ("blur", "blur + adabn", "blur, smooth_eval=off")
+    ... ]
+    [False, True, True]
   """
-  return method.endswith(tuple(f" + {name}" for name in ADAPTATIONS))
+  adapts = method.endswith(tuple(f" + {name}" for name in ADAPTATIONS))
+  return adapts or _SMOOTHED in method
 
 
 def norm_layers(model: nn.Module, shape: tuple[int, ...]) -> dict[Path, float]:

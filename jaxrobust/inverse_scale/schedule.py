@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import numbers
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +40,9 @@ class LevelSchedule:
 
   def __post_init__(self):
     fractions, starts = tuple(self.fractions), tuple(self.starts)
+    for name, given in (("fractions", fractions), ("starts", starts)):
+      if not all(isinstance(number, numbers.Real) for number in given):
+        raise ValueError(f"{name}={given}: must be numbers")
     if not fractions or not all(0 <= f <= 1 for f in fractions):
       raise ValueError(
         f"fractions={fractions}: must be one number or more, in [0, 1]"

@@ -6,6 +6,7 @@ level of it, `path` many from one run.
 """
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -89,7 +90,8 @@ def smooth(
   of no smoothing at all; attack through both, since the support jumps.
 
   Args:
-    images: [N, H, W, C] in [0, 1], or series [N, T, C], of floats.
+    images: [N, H, W, C] in [0, 1], or series [N, T, C], of floats. The cosine
+      transforms are matrices: 4 bytes times the square of each side.
     fraction: The share f of edges to keep, in [0, 1], a number or [N]; may be
       traced. The papers' 0.6 and 0.3 read as this; see `fraction_from_level`.
     nu: The splitting, > 0. Small follows the exact inverse scale space.
@@ -244,7 +246,7 @@ def _after_steps(
     return jnp.swapaxes(dual, 1, 2).reshape(shape)
 
   arguments = (start, fields, threshold)
-  if fields[0, 0].size < _LARGE:
+  if math.prod(fields.shape[2:]) < _LARGE:
     return run(*arguments), kappa
   return jax.lax.platform_dependent(
     *arguments, cpu=run_apart, default=run

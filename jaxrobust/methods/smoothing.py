@@ -36,8 +36,8 @@ class Smoothing:
     recipe: Its name and parameters, as far as they and the fractions of the
       schedule make what it stores.
     schedule: The levels of the training.
-    smooth: (images, fraction) -> images, the fraction traced; filters have
-      none and ignore it.
+    smooth: (images, fraction) -> images in [0, 1], or series, the fraction
+      traced; filters have none and ignore it.
     levels: images [N, ...] -> [L, N, ...], all levels at once.
     at_test: images -> images, in evaluation; None for none.
     cache: Whether `levels` is applied once, before the training; None to leave
@@ -66,7 +66,7 @@ class Smoothing:
     if self.cache:
       return images
     smoothed = self.smooth(images, self.schedule.fraction(progress))
-    return jax.lax.stop_gradient(in_range(smoothed))
+    return jax.lax.stop_gradient(smoothed)
 
   def __call__(self, batch: Batch, context: Context) -> Batch:
     """The batch as it is: `prepare` has done the work."""
@@ -75,8 +75,14 @@ class Smoothing:
 
 
 def in_range(images: jax.Array) -> jax.Array:
-  """Images in [0, 1] as the cache stores them; series as they are."""
-  return jnp.clip(images, 0.0, 1.0) if images.ndim == 4 else images
+  """Images in [0, 1] as the cache stores them; series as they are.
+
+  The derivative is the identity, so that an attack is not blind to a pixel
+  that a smoother leaves beyond the range, or at its end.
+  """
+  if images.ndim != 4:
+    return images
+  return images + jax.lax.stop_gradient(jnp.clip(images, 0.0, 1.0) - images)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +176,8 @@ def inverse_scale_smoother(
     output: 'Px', 'Py' or 'x'.
     smooth_eval: What is done in evaluation: "on" smooths with the last
       fraction, "off" does not, "adaptive" with one for each image, of
-      `levels_for(estimate_noise(image))`.
+      `levels_for(estimate_noise(image))`, whatever the training's were: it was
+      measured on photographs, and is 0.35 at least.
     cache: Whether to smooth once, before the training, and to keep the result
       on disk; by default, unless there is a second view.
 
@@ -196,6 +203,11 @@ def inverse_scale_smoother(
       "flow='carried' with cache=False: must be 'anew', since the state of the "
       "flow is not kept from step to step"
     )
+  if smooth_eval == "adaptive" and len(shape) != 3:
+    raise ValueError(
+      "smooth_eval='adaptive': must be 'on' or 'off' for series: its levels "
+      "are those of images in [0, 1]"
+    )
   schedule = inverse_scale.LevelSchedule(fractions, starts)
   options: dict[str, Any] = {
     "nu": nu,
@@ -205,11 +217,12 @@ def inverse_scale_smoother(
   }
 
   def smooth(images, fraction):
-    return inverse_scale.smooth(images, fraction, **options).images
+    return in_range(inverse_scale.smooth(images, fraction, **options).images)
 
   def levels(images):
     if flow == "carried":
-      return inverse_scale.path(images, schedule.fractions, **options).images
+      run = inverse_scale.path(images, schedule.fractions, **options).images
+      return jax.vmap(in_range)(run)
     return jax.lax.map(
       lambda fraction: smooth(images, fraction),
       jnp.asarray(schedule.fractions, jnp.float32),
@@ -385,13 +398,17 @@ def _filter(
   cache: bool | None,
 ) -> Smoothing:
   """A smoother of one level."""
+
+  def in_bounds(images):
+    return in_range(smooth(images))
+
   one_of("smooth_eval", smooth_eval, get_args(SmoothEval))
   jax.eval_shape(smooth, jax.ShapeDtypeStruct((1, *shape), jnp.float32))
   return Smoothing(
     {"name": name, **parameters},
     inverse_scale.LevelSchedule((1.0,)),
-    lambda images, fraction: smooth(images),
-    lambda images: smooth(images)[None],
-    smooth if smooth_eval == "on" else None,
+    lambda images, fraction: in_bounds(images),
+    lambda images: in_bounds(images)[None],
+    in_bounds if smooth_eval == "on" else None,
     cache,
   )

@@ -87,7 +87,12 @@ def curvature_against_count(rows: Rows, std: float | None = None) -> "Figure":
   """
   import matplotlib.figure
 
-  rows = [row for row in rows if row["perturbation"] == evaluation.CURVATURE]
+  rows = [
+    row
+    for row in rows
+    if row["perturbation"] == evaluation.CURVATURE
+    and not evaluation.is_variant(row["method"])
+  ]
   whole = [row for row in rows if not _GROUP.fullmatch(row["metric"])]
   if len(whole) == len(rows):
     raise ValueError(

@@ -133,13 +133,14 @@ def _networks(
   rows: Sequence[Mapping[str, Any]],
 ) -> dict[str, list[_Network]]:
   """The networks of each method, checked to be comparable."""
-  # Attacks and curvature are of fewer examples; who adapts is not pruned.
+  # Attacks and curvature are of fewer examples; and only a
+  # run's own way of being judged is pruned.
   rows = [
     row
     for row in rows
     if not evaluation.is_attack(row["perturbation"])
     and row["perturbation"] != evaluation.CURVATURE
-    and not evaluation.is_adapted(row["method"])
+    and not evaluation.is_variant(row["method"])
   ]
   runs.require_one(rows, ("dataset", "split", "n_examples"), "all runs")
   by_method: dict[str, dict[tuple[str, int], list[Mapping[str, Any]]]] = {}

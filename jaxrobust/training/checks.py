@@ -328,6 +328,17 @@ def _validate_smoother(
     and bool(own.cache)
     and len(own.schedule.fractions) > 1
   )
+  if changes:
+    epochs = config.train.epochs
+    held = {own.schedule.stage(epoch / epochs) for epoch in range(epochs)}
+    count = len(own.schedule.fractions)
+    check(
+      len(held) == count,
+      "train.epochs",
+      epochs,
+      f"enough for each of the {count} levels of config.method.input.fractions "
+      "to hold in one",
+    )
   check(
     not (changes and config.data.device_resident),
     "data.device_resident",

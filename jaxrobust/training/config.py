@@ -178,6 +178,11 @@ def variant(
   config.train.batch_size = min(config.train.batch_size, 64)
   config.train.epochs = min(config.train.epochs, 2)
   config.train.log_every = 10
+  if config.method.input.fractions:
+    # A level needs an epoch.
+    levels = config.method.input.fractions[-config.train.epochs :]
+    config.method.input.fractions = levels
+    config.method.input.starts = None
   config.schedule.warmup_epochs = min(config.schedule.warmup_epochs, 1.0)
   config.schedule.boundaries = ()
   config.data.train_split = "train[:384]"

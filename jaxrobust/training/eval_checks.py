@@ -181,6 +181,12 @@ def _validate_attacks(config: ml_collections.ConfigDict) -> None:
   one_of(config, "eval.attack_norm", typing.get_args(attacks.Norm))
   at_least(config, "eval.attack_queries", 0)
   queries, is_image = config.eval.attack_queries, len(config.data.shape) == 3
+  check(
+    queries == 0 or bool(config.eval.attack_eps),
+    "eval.attack_queries",
+    queries,
+    "0 without radii in config.eval.attack_eps",
+  )
   for refused, where in (
     (not is_image, "for series: its squares are those of images"),
     (norm != "linf", f"with config.eval.attack_norm={norm!r}: it is of linf"),
@@ -191,10 +197,12 @@ def _validate_attacks(config: ml_collections.ConfigDict) -> None:
   gradients = tuple(config.eval.attack_gradients)
   allowed = ("worst", *methods.GRADIENTS)
   check(
-    bool(gradients) and set(gradients) <= set(allowed),
+    bool(gradients)
+    and set(gradients) <= set(allowed)
+    and len(set(gradients)) == len(gradients),
     "eval.attack_gradients",
     gradients,
-    f"some of {', '.join(allowed)}",
+    f"some of {', '.join(allowed)}, each once",
   )
   radii = tuple(config.eval.attack_eps)
   is_pixel = is_image and norm == "linf"

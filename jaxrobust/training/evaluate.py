@@ -1,6 +1,5 @@
 """Judging a run: the bridge from its checkpoints to the evaluation suite."""
 
-import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -118,10 +117,14 @@ def judge_run(
   judge = Judge(config, model, method, dataset, launcher, data.Tag.TEST)
   subject = describe(config, workdir.absolute().name, restored.step, dataset)
   results = evaluation.Results(workdir / "results.csv")
-  cells = grid(config)
-  again = len(config.eval.adapt) * len(adaptable(cells))
-  ways = 1 + len(config.eval.smooth_evals)
-  progress = Progress(ways * (len(cells) + again), "perturbation")
+  total = 0
+  for own in (
+    config,
+    *(smoothed_as(config, way) for way in config.eval.smooth_evals),
+  ):
+    cells = grid(own)
+    total += len(cells) + len(config.eval.adapt) * len(adaptable(cells))
+  progress = Progress(total, "perturbation")
   try:
     finished = judge_state(config, subject, judge, restored.state, results)
     for done, cell in enumerate(finished, 1):
@@ -248,9 +251,7 @@ def judge_state(
   for way in config.eval.smooth_evals:
     yield from judge_state(
       smoothed_as(config, way),
-      dataclasses.replace(
-        subject, method=f"{subject.method}, smooth_eval={way}"
-      ),
+      evaluation.smoothed_as(subject, way),
       judge.behind(smoothed_as(config, way)),
       state,
       results,
@@ -268,6 +269,9 @@ def smoothed_as(
   other.method.input.smooth_eval = smooth_eval
   other.eval.smooth_evals = ()
   other.eval.sparsity = other.eval.network = False
+  if smooth_eval == "off":
+    # A network on its own has one gradient.
+    other.eval.attack_gradients = ("worst",)
   return other
 
 

@@ -19,7 +19,7 @@ from jaxrobust.training.checks import validate
 from jaxrobust.training.evaluate import Judge, judge_run, open_checkpoints
 from jaxrobust.training.interruption import Interruption
 from jaxrobust.training.logging import MetricWriter, Progress, note_environment
-from jaxrobust.training.smoothed import smoothed
+from jaxrobust.training.smoothed import Stopped, smoothed
 
 # What may differ when a run is resumed: it changes no number but, for the
 # devices, in the last bits.
@@ -60,7 +60,8 @@ class Outcome:
 
   Attributes:
     finished: False if it was interrupted; the same call resumes it.
-    step: The number of updates made so far.
+    step: The number of updates made so far; 0, too, if it was interrupted while
+      the training set was smoothed.
     rows: The result rows; empty unless finished.
   """
 
@@ -123,7 +124,10 @@ def _train(
     validation_set = data.load(config.data, config.data.validation_split)
   # Read before training, so that a missing test set costs no training.
   test_set = data.load(config.data, config.data.test_split)
-  train_set = smoothed(config, train_set, lambda: interruption.requested)
+  try:
+    train_set = smoothed(config, train_set, lambda: interruption.requested)
+  except Stopped:
+    return Outcome(False, 0, [])
   loader = make_loader(config, train_set)
 
   # ---- Model, method, step --------------------------------------------------

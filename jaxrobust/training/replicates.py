@@ -58,7 +58,12 @@ def train_replicates(
       "replicates"
     )
   configs = [ml_collections.ConfigDict(c.to_dict()) for c in configs]
-  sets = [smoothed(c, data.load(c.data, c.data.train_split)) for c in configs]
+  # Replicates of one split share it.
+  by_split = {
+    split: smoothed(configs[0], data.load(configs[0].data, split))
+    for split in {config.data.train_split for config in configs}
+  }
+  sets = [by_split[config.data.train_split] for config in configs]
   if len({len(one) for one in sets}) > 1:
     raise ConfigError(
       f"config.data.train_split: {[len(one) for one in sets]} examples; must "

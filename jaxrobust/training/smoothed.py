@@ -5,11 +5,12 @@ data themselves. It lies in chunks, each written whole or not at all, so that
 an interrupted smoothing goes on where it was, and several runs share it.
 """
 
+import functools
 import hashlib
 import json
-import os
 import pathlib
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,10 @@ _BATCH_NUMBERS = 2**18
 _SAY_EVERY = 5.0  # seconds
 
 
+class Stopped(Exception):
+  """The smoothing was asked to stop; the next one goes on where it was."""
+
+
 def smoothed(
   config: ml_collections.ConfigDict,
   dataset: data.Dataset,
@@ -48,7 +53,7 @@ def smoothed(
     these, in `uint8` for images, of the level of each epoch if it has several.
 
   Raises:
-    KeyboardInterrupt: If `stop` said so.
+    Stopped: If `stop` said so.
     OSError: If the cache cannot be written.
   """
   own = methods.build(config.method, tuple(config.data.shape)).input
@@ -140,7 +145,7 @@ class _Keeper:
         for start in range(0, len(places), batch_size):
           index = places[start : start + batch_size]
           if stop():
-            raise KeyboardInterrupt
+            raise Stopped
           batch = pipeline.padded(self._dataset, index, batch_size)
           found = smooth(self._launcher.shard(batch["inputs"]))
           images.append(self._launcher.gather(found)[: len(index)])
@@ -167,21 +172,23 @@ class _Keeper:
     """The smoothed examples of one level: in memory if the others were."""
     count = len(self._dataset)
 
-    def chunks(what: str) -> list[np.ndarray]:
-      return [
-        np.load(self._path(what, chunk), mmap_mode="r")
-        for chunk in range(-(-count // self._size))
-      ]
+    def whole(what: str) -> np.ndarray:
+      chunks = range(-(-count // self._size))
+      return np.concatenate([np.load(self._path(what, k)) for k in chunks])
 
-    images = chunks(f"level{stage}")
     if not isinstance(self._dataset, data.OnDemandDataset):
-      whole = np.concatenate(images)
-      return self._dataset.map_inputs(lambda inputs: whole)
-    labels = np.concatenate(chunks("labels"))
+      images = whole(f"level{stage}")
+      return self._dataset.map_inputs(lambda inputs: images)
+    labels = whole("labels")
+
+    # Each is an open file, of which a process may have a thousand or so.
+    @functools.lru_cache(maxsize=64)
+    def chunk(number: int) -> np.ndarray:
+      return np.load(self._path(f"level{stage}", number), mmap_mode="r")
 
     def read(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-      read = [images[i // self._size][i % self._size] for i in indices]
-      return np.stack(read), labels[indices]
+      rows = [chunk(int(i) // self._size)[i % self._size] for i in indices]
+      return np.stack(rows), labels[indices]
 
     return data.OnDemandDataset(
       self._dataset.name,
@@ -198,7 +205,8 @@ def _fingerprint(dataset: data.Dataset) -> str:
   digest = hashlib.sha256()
   if isinstance(dataset, data.OnDemandDataset):
     # To read all of them would cost as much as the cache saves.
-    digest.update(f"{dataset.name} {dataset.split}".encode())
+    told = f"{dataset.name} {dataset.split} {dataset.identity}"
+    digest.update(told.encode())
     sample = np.linspace(0, len(dataset) - 1, 64).astype(int)
     inputs = dataset.gather(sample)
   else:
@@ -210,7 +218,7 @@ def _fingerprint(dataset: data.Dataset) -> str:
 
 def _write(path: pathlib.Path, fill: Callable[[Any], Any]) -> None:
   """Writes a file whole or not at all, whoever else writes it, too."""
-  partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+  partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
   try:
     with partial.open("wb") as file:
       fill(file)

@@ -79,8 +79,11 @@ def make_train_step(
       seen = stored if prepare is None else prepare(stored, progress)
       return augment(draw, seen)
 
+    # The network as it is trained: what it is fed is smoothed already.
+    alone = getattr(method.forward, "forward", method.forward)
+
     def logits(inputs):
-      outputs, _ = method.forward(
+      outputs, _ = alone(
         model,
         {"params": state.params, "batch_stats": state.batch_stats},
         inputs,

@@ -270,7 +270,7 @@ def _run_cell(cell: Cell, path: pathlib.Path, data_dir: str | None) -> str:
     row["value"]
     for row in evaluation.read_rows(path)
     if (row["perturbation"], row["metric"]) == ("clean", headline)
-    and not evaluation.is_adapted(row["method"])
+    and not evaluation.is_variant(row["method"])
   ]
   return f"clean {headline} {sum(clean) / len(clean):.4f}"
 

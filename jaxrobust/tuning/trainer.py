@@ -14,7 +14,7 @@ from jaxrobust.training import config as config_lib
 from jaxrobust.training import parallel
 from jaxrobust.training.assembly import Assembly, assemble, make_loader
 from jaxrobust.training.evaluate import Judge, noise_grid
-from jaxrobust.training.smoothed import smoothed
+from jaxrobust.training.smoothed import Stopped, smoothed
 from jaxrobust.tuning import mix, traced_strength
 
 
@@ -60,7 +60,11 @@ class Trainer:
       stopped being finite or `stop` said so.
     """
     self.stopped = False
-    self._prepare(config)
+    try:
+      self._prepare(config)
+    except Stopped:
+      self.stopped = True
+      return
     launcher, parts = self._launcher, self._parts
     cells = noise_grid(config)
     task = evaluation.task_of(config.data.targets)
@@ -95,8 +99,8 @@ class Trainer:
         del compiled_in[f"method.input.{name}"]
     key = json.dumps(compiled_in)
     if key != self._step_key:
-      self._step_key = key
       self._fed = smoothed(config, self._train_set, self._stop)
+      self._step_key = key
       self._parts = parts = assemble(config, self._fed)
       self._step = self._launcher.map(
         _make_step(parts, one_law),

@@ -254,3 +254,9 @@ def test_wrong_options_are_named_in_one_line(options, message):
 def test_a_path_needs_a_list_of_levels():
   with pytest.raises(ValueError, match=r"fractions=0.5: must be a list"):
     inverse_scale.path(np.ones((1, 4, 4, 1), np.float32), 0.5)
+
+
+@pytest.mark.parametrize("shape", [(0, 8, 8, 1), (0, 12, 2)])
+def test_no_images_are_smoothed_to_none(shape):
+  smoothed = inverse_scale.smooth(jnp.zeros(shape), 0.5)
+  assert smoothed.images.shape == shape

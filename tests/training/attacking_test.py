@@ -269,6 +269,7 @@ def test_one_gradient_is_a_cell_of_its_own_by_name():
       r"attack_gradients=\('transfer',\): must be \('worst',\) f",
     ),
     (("all",), r"attack_gradients=\('all',\): must be some of worst, deriv"),
+    (("worst", "worst"), "must be some of .*, each once"),
     ((), r"attack_gradients=\(\): must be some of"),
   ],
 )

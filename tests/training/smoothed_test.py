@@ -1,5 +1,6 @@
 """A training set is smoothed once, whole or not at all, and shared."""
 
+import dataclasses
 import pathlib
 import signal
 
@@ -94,7 +95,7 @@ def test_an_interrupted_smoothing_keeps_whole_chunks_and_goes_on(
   for path in files(config).values():
     path.unlink()
   asked = iter([False] * 4 + [True])
-  with pytest.raises(KeyboardInterrupt):
+  with pytest.raises(smoothed.Stopped):
     smoothed.smoothed(config, train_set(config), lambda: next(asked))
   left = files(config)
   assert set(left) == {
@@ -339,3 +340,81 @@ def test_a_network_without_a_smoother_has_no_other_way(tiny_config):
     jaxrobust.ConfigError, match=r"eval.smooth_evals=\('off',\): must be \(\)"
   ):
     jaxrobust.training.validate(tiny_config)
+
+
+def test_a_run_stopped_while_it_smooths_ends_unfinished(
+  config, tmp_path, monkeypatch
+):
+  smooth = smoothed._Keeper.complete
+
+  def interrupt(self, stop):
+    signal.raise_signal(signal.SIGTERM)
+    smooth(self, stop)
+
+  monkeypatch.setattr(smoothed._Keeper, "complete", interrupt)
+  outcome = jaxrobust.train(config, tmp_path)
+  assert (outcome.finished, outcome.step) == (False, 0)
+  monkeypatch.undo()
+  assert jaxrobust.train(config, tmp_path).finished
+
+
+def test_without_its_smoother_a_network_has_one_gradient(config, tmp_path):
+  config.eval.smooth_evals = ("off",)
+  config.eval.attack_eps, config.eval.attack_steps = (0.05,), 2
+  config.eval.attack_examples = 20
+  config.eval.attack_gradients = ("straight_through",)
+  rows = jaxrobust.train(config, tmp_path).rows
+  names = {
+    row["perturbation"]
+    for row in rows
+    if row["method"].endswith("smooth_eval=off")
+  }
+  assert names == {"clean", "fgsm", "pgd(steps=2, restarts=1)"}
+
+
+def test_every_level_has_an_epoch_or_the_run_is_refused(config):
+  config.method.input.fractions = (0.1, 0.3, 0.6)
+  with pytest.raises(
+    jaxrobust.ConfigError, match=r"train.epochs=2: must be enough for each of"
+  ):
+    jaxrobust.training.validate(config)
+  config.method.input.cache = False
+  jaxrobust.training.validate(config)
+
+
+def test_an_attack_in_training_is_on_the_network_that_is_trained(config):
+  """What it is fed is smoothed already; its own smoother would hide it."""
+  seen = []
+  method = methods.build(config.method, SHAPE)
+
+  def look(batch, context):
+    seen.append(context.logits(batch["inputs"]))
+    return batch
+
+  model = models.build("mlp", num_classes=10, hidden=(4,))
+  schedule = state_lib.learning_rate_schedule(config, 3)
+  optimizer = state_lib.make_optimizer(config, schedule)
+  method = dataclasses.replace(method, input=look)
+  state = state_lib.create_state(
+    model, optimizer, SHAPE, 0, with_ema=False, method=method
+  )
+  raw = train_set(config)
+  batch = {
+    "inputs": raw.inputs[:4],
+    "labels": raw.labels[:4],
+    "index": np.arange(4, dtype=np.int32),
+    "mask": np.ones(4, np.float32),
+  }
+  train_step = step.make_train_step(
+    config, model, method, optimizer, schedule, 6, parallel.AXIS
+  )
+
+  def logits_of(state, batch):
+    train_step(state, batch, {})
+    return seen.pop()
+
+  found = jax.vmap(logits_of, (None, 0), axis_name=parallel.AXIS, axis_size=1)(
+    state, jax.tree.map(lambda x: x[None], batch)
+  )
+  plain = model.apply({"params": state.params}, raw.inputs[:4] / 255).logits
+  np.testing.assert_allclose(found[0], plain, atol=1e-5)
