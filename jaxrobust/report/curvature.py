@@ -108,7 +108,7 @@ def curvature_against_count(rows: Rows, std: float | None = None) -> "Figure":
   methods = _methods(rows, std)
   swept = any(len(method.sweep) > 2 for method in methods.values())
   figure = matplotlib.figure.Figure(
-    figsize=(10.4 if swept else 6.4, 4.2), layout="constrained"
+    figsize=(10.4 if swept else 6.4, 5.0), layout="constrained"
   )
   panels = figure.subplots(1, 2 if swept else 1, squeeze=False)[0]
   for (name, method), style in zip(
@@ -198,7 +198,15 @@ def _dress(panels, row, images: int, std: float) -> None:
     f"{images:,} images of {row['dataset']} ({row['split']})", fontsize="medium"
   )
   left.set_xticks(range(11))
-  left.legend(title="trained with", frameon=False)
+  # Below, since the lines of many methods leave no room between them.
+  left.legend(
+    title="trained with",
+    frameon=False,
+    loc="upper center",
+    bbox_to_anchor=(0.5, -0.16),
+    ncols=2,
+    fontsize="small",
+  )
   for right in panels[1:]:
     right.set_xscale("log")
     right.set_xlabel("step h of the finite difference, input units")
