@@ -11,6 +11,7 @@ import pytest
 import jaxrobust
 from jaxrobust import data, evaluation, models
 from jaxrobust.evaluation import geometry
+from jaxrobust.methods import forwards, smoothing
 from jaxrobust.training import parallel
 from jaxrobust.training.evaluate import judge_run
 from jaxrobust.training.geometry import GeometryJudge
@@ -43,11 +44,20 @@ VARIABLES = jax.tree.map(lambda x: np.asarray(x) + np.float32(0.1), VARIABLES)
 
 
 def measure(
-  std=0.0, launcher="pmap", devices=1, examples=0, offset=0.0, batch_size=16
+  std=0.0,
+  launcher="pmap",
+  devices=1,
+  examples=0,
+  offset=0.0,
+  batch_size=16,
+  smooth=None,
 ):
   launch = parallel.Launcher(launcher, jax.local_devices()[:devices])
   model = Net(offset)
-  judge = GeometryJudge(model, True, CLASSES, launch, batch_size)
+  forward = forwards.deterministic()
+  if smooth is not None:
+    forward = smoothing.BehindSmoother(forward, smooth)
+  judge = GeometryJudge(model, forward, True, CLASSES, launch, batch_size)
   key = launch.replicate(jax.random.key(3))
   tag = launch.replicate(np.int32(data.Tag.TEST))
   cell = evaluation.geometry_cells([std or 1.0], examples)[bool(std)]
@@ -164,6 +174,13 @@ def test_the_first_examples_alone_are_measured():
   found = measure(examples=23)
   assert len(found.margins) == 23
   assert summarise(found) == pytest.approx(summary_by_loop(count=23), rel=1e-4)
+
+
+def test_what_a_smoother_leaves_is_what_is_measured():
+  """One that makes all images the same leaves features without spread."""
+  found = measure(smooth=lambda images: 0 * images + 0.5)
+  assert max(np.max(x) for x in jax.tree.leaves(found.squares)) < 1e-8
+  assert max(np.max(x) for x in jax.tree.leaves(measure().squares)) > 1e-3
 
 
 def test_a_large_common_offset_cancels_nowhere():

@@ -388,6 +388,9 @@ def test_queries_are_cells_of_their_own(tiny_config):
 )
 def test_queries_are_for_images_and_linf(tiny_config, field, value, words):
   tiny_config.eval.attack_queries = 10
+  with pytest.raises(jaxrobust.ConfigError, match="0 without radii in"):
+    eval_checks.validate_eval(tiny_config)
+  tiny_config.eval.attack_eps = (0.1,)
   tiny_config.update_from_flattened_dict({field: value})
   with pytest.raises(jaxrobust.ConfigError, match="attack_queries=10: must be"):
     eval_checks.validate_eval(tiny_config)
