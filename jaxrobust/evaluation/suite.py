@@ -116,7 +116,7 @@ def accuracy_table(rows: Sequence[Mapping[str, Any]], title: str) -> "Table":
   several = len({method for method, *_ in cells}) > 1
   words = (*(["method"] if several else []), "perturbation")
   for column in words:
-    table.add_column(column)
+    table.add_column(column, overflow="fold")
   for column in ("strength", *columns, "examples"):
     table.add_column(column, justify="right")
   for (method, name, strength, count), cell in cells.items():
