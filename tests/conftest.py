@@ -73,5 +73,15 @@ def tiny_config():
 
 
 @pytest.fixture
+def smoothed_config(tiny_config, tmp_path):
+  """The tiny run on smoothed digits, with a cache of its own."""
+  tiny_config.method = methods.preset("inverse_scale")
+  tiny_config.method.input.fractions = (0.3,)
+  tiny_config.data.smoothed_dir = str(tmp_path / "smoothed")
+  tiny_config.eval.gaussian_stds = tiny_config.eval.alphas = ()
+  return tiny_config
+
+
+@pytest.fixture
 def tiny_net():
   return TinyNet

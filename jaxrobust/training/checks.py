@@ -22,6 +22,7 @@ from jaxrobust.training.eval_checks import (
   validate_eval,
   validate_norm_layers,
 )
+from jaxrobust.training.smoother_checks import validate_smoother
 
 LAUNCHERS = ("pmap", "shard_map")
 DTYPES = ("float32", "bfloat16")
@@ -137,7 +138,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
     methods.check_name(config.method)
   except ValueError as error:
     raise ConfigError(str(error)) from error
-  _validate_smoother(config, method)
+  validate_smoother(config, method)
   if hasattr(method.forward, "parameters"):
     _validate_forward(config, model, method)
   if config.method.objective.name in methods.HARD_LABELS:
@@ -280,72 +281,6 @@ def _validate_splits(config: ml_collections.ConfigDict) -> None:
       other.expression,
       f"disjoint from config.data.{first}={one.expression!r}",
     )
-
-
-def _validate_smooth_evals(
-  config: ml_collections.ConfigDict, own: object
-) -> None:
-  ways = tuple(config.eval.smooth_evals)
-  smooths = isinstance(own, methods.Smoothing)
-  check(
-    smooths or not ways,
-    "eval.smooth_evals",
-    ways,
-    f"() with config.method.input.name={config.method.input.name!r}",
-  )
-  known = config.method.input.smooth_eval or "on"
-  check(
-    len({known, *ways}) == 1 + len(ways),
-    "eval.smooth_evals",
-    ways,
-    f"different from each other and from config.method.input.smooth_eval="
-    f"{known!r}",
-  )
-  for way in ways:
-    other = config.method.copy_and_resolve_references()
-    other.input.smooth_eval = way
-    try:
-      methods.build(other, tuple(config.data.shape))
-    except ValueError as error:
-      raise ConfigError(f"config.eval.smooth_evals={ways}: {error}") from error
-
-
-def _validate_smoother(
-  config: ml_collections.ConfigDict, method: methods.Method
-) -> None:
-  """Refuses what needs one array of inputs, or a smoother where none is."""
-  gradients = tuple(config.eval.attack_gradients)
-  check(
-    gradients == ("worst",) or hasattr(method.forward, "gradients"),
-    "eval.attack_gradients",
-    gradients,
-    "('worst',) for a network that is not judged behind a smoother",
-  )
-  own = method.input
-  _validate_smooth_evals(config, own)
-  changes = (
-    isinstance(own, methods.Smoothing)
-    and bool(own.cache)
-    and len(own.schedule.fractions) > 1
-  )
-  if changes:
-    epochs = config.train.epochs
-    held = {own.schedule.stage(epoch / epochs) for epoch in range(epochs)}
-    count = len(own.schedule.fractions)
-    check(
-      len(held) == count,
-      "train.epochs",
-      epochs,
-      f"enough for each of the {count} levels of config.method.input.fractions "
-      "to hold in one",
-    )
-  check(
-    not (changes and config.data.device_resident),
-    "data.device_resident",
-    config.data.device_resident,
-    "False with config.method.input.cache=True and several fractions, which "
-    "change the inputs from epoch to epoch",
-  )
 
 
 def _validate_forward(
