@@ -9,6 +9,7 @@ from jaxrobust import training as training
 from jaxrobust.training import ConfigError as ConfigError
 from jaxrobust.training import default_config as default_config
 from jaxrobust.training import evaluate as evaluate
+from jaxrobust.training import judge_function as judge_function
 from jaxrobust.training import train as train
 from jaxrobust.training import validate as validate
 from jaxrobust.training import variant as variant

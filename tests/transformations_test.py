@@ -79,17 +79,22 @@ HOST_SIDE = {
   "alpha_stable.fit": _HOST,
   "alpha_stable.ks_distance": _HOST,
   "alpha_stable.probability_transform": _HOST,
+  "attacks.likeliest": "chooses classes; see tests/attacks/apgd_test.py",
+  "attacks.over_draws": "makes a function; see tests/attacks/draws_test.py",
   "centroids.Centroids": "a tuple",
   "centroids.ClassSums": "a tuple",
   "centroids.init": "makes zeros of a shape",
   "centroids.signed_distances": "infinite for the own class; nearest_boundary "
   "has a row",
+  "corruptions.parameters": "makes arrays of a severity",
   "data.DataError": "an exception",
   "data.Dataset": _HOST,
   "data.Draw": "a constructor; its call is example_keys",
   "data.Loader": _HOST,
   "data.EpochDataset": _HOST,
   "data.OnDemandDataset": _FILES,
+  "data.corrupted_npy": _FILES,
+  "data.corrupted_tfds": _FILES,
   "data.user_cache": _HOST,
   "data.Split": _HOST,
   "data.Tag": "an enumeration",
@@ -100,6 +105,7 @@ HOST_SIDE = {
   "data.stratified_folds": _HOST,
   "evaluation.adapted": _HOST,
   "evaluation.is_variant": _HOST,
+  "evaluation.own_method": _HOST,
   "evaluation.smoothed_as": _HOST,
   "evaluation.make_perturb_step": "a builder; its result has tests of its own",
   "evaluation.make_statistics_step": "a builder; its result has tests of its "
@@ -114,10 +120,35 @@ HOST_SIDE = {
   "evaluation.AttackSteps": "a record of functions",
   "evaluation.SquareAttack": _HOST,
   "evaluation.SquareSteps": "a record of functions",
+  **{
+    f"evaluation.{name}": _HOST
+    for name in (
+      "Calibration",
+      "Certified",
+      "adaptive_calibration_error",
+      "brier_score",
+      "calibration_cells",
+      "certified_cells",
+      "certify",
+      "fit_temperature",
+      "predict_smoothed",
+      "reliability",
+    )
+  },
+  **{
+    f"evaluation.{name}": "a tuple"
+    for name in ("Certificate", "Predictions", "Reliability", "Votes")
+  },
+  "evaluation.make_vote_step": "a builder; its result has tests of its own",
+  "evaluation.measure_calibration": _FILES,
+  "evaluation.measure_certified": _FILES,
+  "evaluation.CommonCorruption": _HOST,
   "evaluation.Corruption": _HOST,
   "evaluation.Curvature": _HOST,
   "evaluation.CurvatureSteps": "a record of functions",
   "evaluation.Groups": "a tuple",
+  "evaluation.example_path": _HOST,
+  "evaluation.save_examples": _FILES,
   "evaluation.LossVariance": "a tuple",
   "evaluation.Perturbation": _HOST,
   "evaluation.Probed": "a tuple",
@@ -131,7 +162,38 @@ HOST_SIDE = {
   "evaluation.Activations": "a record of what two passes found",
   "evaluation.ActivationSteps": "a record of functions",
   "evaluation.Geometry": _HOST,
+  **{
+    f"evaluation.{name}": _HOST
+    for name in (
+      "Apgd",
+      "Ensemble",
+      "Fab",
+      "OfficialCorruption",
+      "SelfCheck",
+      "after",
+      "apgd_cells",
+      "ensemble_cells",
+      "fab_cells",
+      "kind_of",
+      "named_corruptions",
+      "official_cells",
+      "self_check_cells",
+      "warnings_of",
+    )
+  },
+  "evaluation.ApgdSteps": "a record of functions",
+  "evaluation.logits_of": "a network as a function",
+  "evaluation.make_apgd_steps": "a builder; its results have tests of their "
+  "own",
+  "evaluation.make_fab_step": "a builder; its result has tests of its own",
+  "evaluation.run_self_checks": _FILES,
+  "evaluation.common_cells": _HOST,
   "evaluation.corruption_cells": _HOST,
+  "evaluation.make_common_step": "a builder; its result has tests of its own",
+  "evaluation.mean_corruption_error": _HOST,
+  "evaluation.mnist_c_cells": _HOST,
+  "evaluation.relative_mean_corruption_error": _HOST,
+  "evaluation.unnormalised_corruption_error": _HOST,
   "evaluation.curvature_cells": _HOST,
   "evaluation.geometry_cells": _HOST,
   "evaluation.layer_names": _HOST,
@@ -185,6 +247,9 @@ HOST_SIDE = {
     for name in ("Joint", "Linear", "Moments", "Stable", "Tangents")
   },
   "models.BatchNorm": _MODULE,
+  "models.Foreign": _MODULE,
+  "models.from_callback": "makes a function; see tests/models/foreign_test.py",
+  "models.from_torch": "makes a function; see tests/models/foreign_test.py",
   "models.Model": _MODULE,
   "models.Normalize": _MODULE,
   "models.Outputs": "a tuple",
@@ -237,7 +302,11 @@ def _resolve(name: str, options: Mapping[str, Any]) -> Callable[..., Any]:
   found = importlib.import_module(f"jaxrobust.{package}")
   for attribute in path:
     found = getattr(found, attribute)
-  place = 1 if package == "attacks" else _NETWORK_AT.get(name)
+  if package == "corruptions" and "name" in options:
+    # Their first argument says which corruption.
+    rest = {key: value for key, value in options.items() if key != "name"}
+    return functools.partial(found, options["name"], **rest)
+  place = _NETWORK_AT.get(name, 1 if package == "attacks" else None)
   if place is not None:
     return lambda *arguments: found(
       *arguments[:place], _first_pixels, *arguments[place:], **options
@@ -247,10 +316,12 @@ def _resolve(name: str, options: Mapping[str, Any]) -> Callable[..., Any]:
 
 # Which argument is the network, of functions that take one; of attacks it is 1.
 _NETWORK_AT = {
+  "attacks.fab": 0,
   "evaluation.gauss_newton": 0,
   **{
     f"evaluation.{name}": 1
     for name in (
+      "count_votes",
       "feature_stability",
       "finite_difference",
       "hutchinson",
@@ -428,6 +499,17 @@ ROWS = (
     {"eps": 0.3, "steps": 2, "norm": "l2", "restarts": 2},
   ),
   Row("attacks.square", (_KEYS, _IMAGES, _LABELS), {"eps": 0.1, "queries": 5}),
+  Row(
+    "attacks.square_l2",
+    (
+      _KEYS,
+      jnp.pad(_IMAGES, ((0, 0), (0, 0), (0, 1), (0, 1), (0, 0))),
+      _LABELS,
+    ),
+    {"eps": 0.5, "queries": 3},
+  ),
+  Row("attacks.apgd", (_KEYS, _IMAGES, _LABELS), {"eps": 0.1, "steps": 3}),
+  Row("attacks.fab", (_IMAGES, _LABELS, (_LABELS + 1) % 5), {"steps": 2}),
   Row("corruptions.uniform", (_KEYS, _IMAGES, _SCALE), smooth=(1, 2)),
   Row("corruptions.gaussian", (_KEYS, _IMAGES, _F([0.01, 0.02])), smooth=(1,)),
   Row("corruptions.salt_and_pepper", (_KEYS, _IMAGES, _RATE), smooth=(1,)),
@@ -450,6 +532,22 @@ ROWS = (
     (_KEYS, _IMAGES, _F([0.01, 0.02])),
     {"count": 1, "side": 3},
     smooth=(1,),
+  ),
+  Row(
+    "corruptions.common",
+    (_KEYS, _IMAGES),
+    {"name": "fog", "severity": 3},
+  ),
+  Row(
+    "corruptions.corrupt",
+    (_KEYS, _IMAGES, (_SCALE,)),
+    {"name": "speckle_noise"},
+    smooth=(1,),
+  ),
+  Row(
+    "corruptions.mnist_c",
+    (_KEYS, np.resize(_IMAGES, (2, 3, 28, 28, 1))),
+    {"name": "rotate"},
   ),
   Row("corruptions.resolution", (_IMAGES,), {"factor": 0.5}, smooth=(0,)),
   Row("centroids.class_sums", (_LOGITS, _LABELS), {"num_classes": 5}, (0,)),
@@ -478,6 +576,12 @@ ROWS = (
   Row("data.example_keys", (_KEY, np.int32([4, 6]), _INDEX, _STEP)),
   Row("data.random_crop", (_KEYS, _IMAGES), {"padding": 2}, smooth=(1,)),
   Row("data.random_flip", (_KEYS, _IMAGES), smooth=(1,)),
+  Row("evaluation.apply_temperature", (_LOGITS, _RATE), smooth=(0, 1)),
+  Row(
+    "evaluation.count_votes",
+    (_KEYS, _IMAGES),
+    {"std": 0.3, "draws": 5, "batch": 2},
+  ),
   Row("evaluation.feature_stability", (_KEYS, _IMAGES), {"std": 0.1}),
   Row(
     "evaluation.finite_difference",

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxrobust.attacks import ascent
-from jaxrobust.attacks.ascent import LogitsFn, Loss, Norm
+from jaxrobust.attacks import ascent, ball, objectives
+from jaxrobust.attacks.ascent import LogitsFn
+from jaxrobust.attacks.ball import Norm
+from jaxrobust.attacks.objectives import Loss
 
 
 def fgsm(
@@ -38,7 +40,7 @@ def fgsm(
     labels: As for `pgd`.
     eps: The radius of the ball, in units of the images; one number or [N].
     norm: "linf" or "l2".
-    loss: "ce" or "margin".
+    loss: "ce", "margin" or "dlr".
     random_start: Whether to start at a random point of the ball.
     low: The least value of an element; None for no bound.
     high: The largest value of an element; None for no bound.
@@ -107,9 +109,10 @@ def pgd(
 
     ce      -log softmax(z)_y
     margin  max_{k != y} z_k - z_y
+    dlr     the margin over z_1 - z_3, of the sorted logits
 
   with logits z and labels y; the margin's gradient does not vanish when the
-  network is sure.
+  network is sure, nor does the ratio's where the logits are scaled.
 
   Args:
     key: [N] typed keys, one per image, or one key for all; None without a
@@ -124,7 +127,7 @@ def pgd(
     steps: The number of steps of each restart.
     random_start: Whether to start at a random point of the ball, uniformly.
     norm: "linf" or "l2".
-    loss: "ce" or "margin".
+    loss: "ce", "margin" or "dlr".
     restarts: How often to start anew, at another random point.
     keep: "best" returns the worst case for the network among the image and
       all iterates of all restarts: a misclassified one before others, and
@@ -176,14 +179,14 @@ def pgd(
   if low is not None and high is not None and not low < high:
     raise ValueError(f"low={low}, high={high}: low must be less than high")
   if random_start:
-    keys = ascent.image_keys(key, len(images))
+    keys = ball.image_keys(key, len(images))
   elif restarts > 1:
     raise ValueError(f"restarts={restarts}: must be 1 without a random start")
   if unroll is None:
     unroll = steps <= 16 and jax.default_backend() == "cpu"
   length = 2.5 * eps / steps if step_size is None else step_size
-  ball = {"eps": eps, "norm": norm, "low": low, "high": high}
-  loss_fn = ascent.LOSSES[loss]
+  where = {"eps": eps, "norm": norm, "low": low, "high": high}
+  loss_fn = objectives.LOSSES[loss]
 
   def better(best, x, logits):
     """The iterate x, where it is better than the best so far."""
@@ -193,7 +196,7 @@ def pgd(
       (fooled == best.fooled) & (values > best.values)
     )
     return _Best(
-      jnp.where(ascent.wide(chosen, x), x, best.images),
+      jnp.where(ball.wide(chosen, x), x, best.images),
       jnp.where(chosen, fooled, best.fooled),
       jnp.where(chosen, values, best.values),
     )
@@ -201,7 +204,7 @@ def pgd(
   def step(_, carry):
     x, best = carry
     climbed, logits = ascent.ascend(
-      logits_fn, x, images, labels, loss_fn=loss_fn, step_size=length, **ball
+      logits_fn, x, images, labels, loss_fn=loss_fn, step_size=length, **where
     )
     return climbed, better(best, x, logits) if keep == "best" else best
 
@@ -209,7 +212,7 @@ def pgd(
     x = images
     if random_start:
       fresh = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
-      x = ascent.random_start(fresh, images, **ball)
+      x = ball.random_start(fresh, images, **where)
     x, best = jax.lax.fori_loop(0, steps, step, (x, best), unroll=unroll)
     if keep == "last":
       return best._replace(images=x)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrobust.attacks import ascent, gradient
+from jaxrobust.attacks import ball, gradient, objectives
 from jaxrobust.attacks.ascent import LogitsFn
 
 # After how many queries in 10,000 the share of the pixels is halved again.
@@ -93,9 +93,9 @@ def square(
     raise ValueError(f"images of shape {images.shape}: must be [N, H, W, C]")
   if low is not None and high is not None and not low < high:
     raise ValueError(f"low={low}, high={high}: low must be less than high")
-  keys = ascent.image_keys(key, len(images))
+  keys = ball.image_keys(key, len(images))
   side = jnp.asarray(sides(queries, p_init, images.shape[1:3]))
-  ball = {"eps": eps, "low": low, "high": high}
+  where = {"eps": eps, "low": low, "high": high}
 
   def of_query(number):
     return jax.vmap(jax.random.fold_in, (0, None))(keys, number)
@@ -110,14 +110,14 @@ def square(
       images,
       labels,
       side=side[number],
-      **ball,
+      **where,
     )
     return x, worst
 
   unchanged = worst_margin(logits_fn(images), labels)
-  striped = stripes(of_query(0), images, **ball)
+  striped = stripes(of_query(0), images, **where)
   fell = unchanged > 0
-  start = jnp.where(ascent.wide(fell, images), images, striped)
+  start = jnp.where(ball.wide(fell, images), images, striped)
   worst = jnp.where(fell, unchanged, worst_margin(logits_fn(striped), labels))
   return jax.lax.fori_loop(1, queries, query, (start, worst))[0]
 
@@ -183,7 +183,7 @@ def stripes(
   """
   shape = (1, *images.shape[2:])
   brighter = jax.vmap(lambda key: jax.random.bernoulli(key, 0.5, shape))(keys)
-  lower, upper = ascent.box(images, eps=eps, low=low, high=high)
+  lower, upper = ball.box(images, eps=eps, low=low, high=high)
   return jnp.where(brighter, upper, lower)
 
 
@@ -229,20 +229,20 @@ def square_step(
     >>> float(x.sum()), worst.tolist()
     (1.75, [-3.5])
   """
-  lower, upper = ascent.box(images, eps=eps, low=low, high=high)
+  lower, upper = ball.box(images, eps=eps, low=low, high=high)
   tried = _paint(keys, x, lower, upper, side)
   logits = logits_fn(tried)
   margin = worst_margin(logits, labels)
   better = (margin > worst) & (worst <= 0)
   return (
-    jnp.where(ascent.wide(better, x), tried, x),
+    jnp.where(ball.wide(better, x), tried, x),
     jnp.where(better, margin, worst),
     logits,
   )
 
 
 def worst_margin(logits: jax.Array, labels: jax.Array) -> jax.Array:
-  """`ascent.margin`, infinite where the logits are not numbers.
+  """`objectives.margin`, infinite where the logits are not numbers.
 
   Args:
     logits: float32 [N, K].
@@ -256,7 +256,7 @@ def worst_margin(logits: jax.Array, labels: jax.Array) -> jax.Array:
     >>> worst_margin(logits, jnp.asarray([0, 1])).tolist()
     [2.0, inf]
   """
-  margin = ascent.margin(logits, labels)
+  margin = objectives.margin(logits, labels)
   return jnp.where(jnp.isnan(margin), jnp.inf, margin)
 
 

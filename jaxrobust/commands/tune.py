@@ -138,7 +138,7 @@ def _report(workdir: pathlib.Path) -> int:
 
 
 def _mix(config: Any) -> str:
-  from jaxrobust.training.evaluate import noise_grid
+  from jaxrobust.training.cells import noise_grid
 
   names = dict.fromkeys(cell.name for cell in noise_grid(config))
   return ", ".join(names)

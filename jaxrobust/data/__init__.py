@@ -2,6 +2,7 @@
 
 from jaxrobust.data.augment import as_float, random_crop, random_flip
 from jaxrobust.data.cache import user_cache
+from jaxrobust.data.corrupted import corrupted_npy, corrupted_tfds
 from jaxrobust.data.dataset import Dataset, EpochDataset, OnDemandDataset
 from jaxrobust.data.errors import DataError
 from jaxrobust.data.keys import Draw, Tag, example_keys
@@ -24,6 +25,8 @@ __all__ = [
   "Split",
   "Tag",
   "as_float",
+  "corrupted_npy",
+  "corrupted_tfds",
   "example_keys",
   "load",
   "parse_split",

@@ -35,6 +35,7 @@ class Tag(enum.IntEnum):
   TEST_ATTACK = 13  # Where an attack on a test input starts, or what it tries.
   VIEW = 14  # The second view: all of its draws, under tags of their own.
   CURVATURE = 15  # Probes and noise that measure a loss's curvature.
+  VOTE = 16  # The noise under which a smoothed classifier votes.
 
 
 def example_keys(

@@ -11,16 +11,88 @@ from jaxrobust.evaluation.adaptation import (
 from jaxrobust.evaluation.adaptation import make_tent_step as make_tent_step
 from jaxrobust.evaluation.adaptation import norm_layers as norm_layers
 from jaxrobust.evaluation.adaptation import norm_parameters as norm_parameters
+from jaxrobust.evaluation.adaptation import own_method as own_method
 from jaxrobust.evaluation.adaptation import pool_statistics as pool_statistics
 from jaxrobust.evaluation.adaptation import smoothed_as as smoothed_as
 from jaxrobust.evaluation.adaptation import tent_optimizer as tent_optimizer
 from jaxrobust.evaluation.adaptation import with_arrays as with_arrays
+from jaxrobust.evaluation.apgd_rows import APGD_LOSSES as APGD_LOSSES
+from jaxrobust.evaluation.apgd_rows import Apgd as Apgd
+from jaxrobust.evaluation.apgd_rows import ApgdLoss as ApgdLoss
+from jaxrobust.evaluation.apgd_rows import ApgdSteps as ApgdSteps
+from jaxrobust.evaluation.apgd_rows import apgd_cells as apgd_cells
+from jaxrobust.evaluation.apgd_rows import make_apgd_steps as make_apgd_steps
 from jaxrobust.evaluation.attack_rows import Attack as Attack
 from jaxrobust.evaluation.attack_rows import AttackSteps as AttackSteps
 from jaxrobust.evaluation.attack_rows import attack_cells as attack_cells
 from jaxrobust.evaluation.attack_rows import is_attack as is_attack
+from jaxrobust.evaluation.attack_rows import logits_of as logits_of
 from jaxrobust.evaluation.attack_rows import (
   make_attack_steps as make_attack_steps,
+)
+from jaxrobust.evaluation.calibration import Reliability as Reliability
+from jaxrobust.evaluation.calibration import (
+  adaptive_calibration_error as adaptive_calibration_error,
+)
+from jaxrobust.evaluation.calibration import (
+  apply_temperature as apply_temperature,
+)
+from jaxrobust.evaluation.calibration import brier_score as brier_score
+from jaxrobust.evaluation.calibration import fit_temperature as fit_temperature
+from jaxrobust.evaluation.calibration import reliability as reliability
+from jaxrobust.evaluation.calibration_rows import CALIBRATION as CALIBRATION
+from jaxrobust.evaluation.calibration_rows import RELIABILITY as RELIABILITY
+from jaxrobust.evaluation.calibration_rows import (
+  TEMPERATURE_SCALED as TEMPERATURE_SCALED,
+)
+from jaxrobust.evaluation.calibration_rows import Calibration as Calibration
+from jaxrobust.evaluation.calibration_rows import Predictions as Predictions
+from jaxrobust.evaluation.calibration_rows import (
+  calibration_cells as calibration_cells,
+)
+from jaxrobust.evaluation.calibration_rows import (
+  measure_calibration as measure_calibration,
+)
+from jaxrobust.evaluation.certified_rows import CERTIFIED as CERTIFIED
+from jaxrobust.evaluation.certified_rows import Certified as Certified
+from jaxrobust.evaluation.certified_rows import Votes as Votes
+from jaxrobust.evaluation.certified_rows import (
+  certified_cells as certified_cells,
+)
+from jaxrobust.evaluation.certified_rows import make_vote_step as make_vote_step
+from jaxrobust.evaluation.certified_rows import (
+  measure_certified as measure_certified,
+)
+from jaxrobust.evaluation.certify import Certificate as Certificate
+from jaxrobust.evaluation.certify import certify as certify
+from jaxrobust.evaluation.certify import count_votes as count_votes
+from jaxrobust.evaluation.certify import predict_smoothed as predict_smoothed
+from jaxrobust.evaluation.common_rows import (
+  CommonCorruption as CommonCorruption,
+)
+from jaxrobust.evaluation.common_rows import (
+  OfficialCorruption as OfficialCorruption,
+)
+from jaxrobust.evaluation.common_rows import common_cells as common_cells
+from jaxrobust.evaluation.common_rows import (
+  make_common_step as make_common_step,
+)
+from jaxrobust.evaluation.common_rows import mnist_c_cells as mnist_c_cells
+from jaxrobust.evaluation.common_rows import (
+  named_corruptions as named_corruptions,
+)
+from jaxrobust.evaluation.common_rows import official_cells as official_cells
+from jaxrobust.evaluation.corruption_error import (
+  ALEXNET_ERRORS as ALEXNET_ERRORS,
+)
+from jaxrobust.evaluation.corruption_error import (
+  mean_corruption_error as mean_corruption_error,
+)
+from jaxrobust.evaluation.corruption_error import (
+  relative_mean_corruption_error as relative_mean_corruption_error,
+)
+from jaxrobust.evaluation.corruption_error import (
+  unnormalised_corruption_error as unnormalised_corruption_error,
 )
 from jaxrobust.evaluation.corruption_rows import Corruption as Corruption
 from jaxrobust.evaluation.corruption_rows import (
@@ -56,6 +128,15 @@ from jaxrobust.evaluation.curvature_rows import (
 from jaxrobust.evaluation.curvature_rows import (
   measure_curvature as measure_curvature,
 )
+from jaxrobust.evaluation.ensemble_rows import Ensemble as Ensemble
+from jaxrobust.evaluation.ensemble_rows import after as after
+from jaxrobust.evaluation.ensemble_rows import ensemble_cells as ensemble_cells
+from jaxrobust.evaluation.ensemble_rows import kind_of as kind_of
+from jaxrobust.evaluation.examples import example_path as example_path
+from jaxrobust.evaluation.examples import save_examples as save_examples
+from jaxrobust.evaluation.fab_rows import Fab as Fab
+from jaxrobust.evaluation.fab_rows import fab_cells as fab_cells
+from jaxrobust.evaluation.fab_rows import make_fab_step as make_fab_step
 from jaxrobust.evaluation.geometry import FEATURES as FEATURES
 from jaxrobust.evaluation.geometry import Activations as Activations
 from jaxrobust.evaluation.geometry import ActivationSteps as ActivationSteps
@@ -91,6 +172,7 @@ from jaxrobust.evaluation.noise_bounds import (
 )
 from jaxrobust.evaluation.noise_bounds import largest_gap as largest_gap
 from jaxrobust.evaluation.noise_bounds import loss_variance as loss_variance
+from jaxrobust.evaluation.perturbations import CLEAN as CLEAN
 from jaxrobust.evaluation.perturbations import Perturbation as Perturbation
 from jaxrobust.evaluation.perturbations import grid as grid
 from jaxrobust.evaluation.perturbations import judge as judge
@@ -123,6 +205,15 @@ from jaxrobust.evaluation.robustness import (
 from jaxrobust.evaluation.robustness import (
   robustness_groups as robustness_groups,
 )
+from jaxrobust.evaluation.selfcheck_rows import SELF_CHECK as SELF_CHECK
+from jaxrobust.evaluation.selfcheck_rows import SelfCheck as SelfCheck
+from jaxrobust.evaluation.selfcheck_rows import (
+  run_self_checks as run_self_checks,
+)
+from jaxrobust.evaluation.selfcheck_rows import (
+  self_check_cells as self_check_cells,
+)
+from jaxrobust.evaluation.selfcheck_rows import warnings_of as warnings_of
 from jaxrobust.evaluation.sparsity import exact_zeros as exact_zeros
 from jaxrobust.evaluation.sparsity import hoyer as hoyer
 from jaxrobust.evaluation.sparsity import hoyer_per_tensor as hoyer_per_tensor

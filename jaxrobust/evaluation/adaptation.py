@@ -67,6 +67,24 @@ def smoothed_as(subject: Subject, way: str) -> Subject:
   return dataclasses.replace(subject, method=method)
 
 
+def own_method(method: str) -> str:
+  """The method of a run, of rows of its network judged in whatever way.
+
+  Args:
+    method: A row's method.
+
+  Returns:
+    It without what `adapted` and `smoothed_as` have made of it.
+
+  Example:
+    >>> [own_method(m) for m in ("blur", "blur + tent", "blur, smooth_eval=on")]
+    ['blur', 'blur', 'blur']
+  """
+  for name in ADAPTATIONS:
+    method = method.removesuffix(f" + {name}")
+  return method.partition(_SMOOTHED)[0]
+
+
 def is_variant(method: str) -> bool:
   """Whether rows with this method are of a run's network judged another way.
 
@@ -83,8 +101,7 @@ def is_variant(method: str) -> bool:
     ... ]
     [False, True, True]
   """
-  adapts = method.endswith(tuple(f" + {name}" for name in ADAPTATIONS))
-  return adapts or _SMOOTHED in method
+  return own_method(method) != method
 
 
 def norm_layers(model: nn.Module, shape: tuple[int, ...]) -> dict[Path, float]:

@@ -17,10 +17,20 @@ import jax
 import jax.numpy as jnp
 
 from jaxrobust import attacks, data
-from jaxrobust.attacks import ascent
+from jaxrobust.attacks import ascent, ball, objectives
 from jaxrobust.evaluation.perturbations import Perturbation, judge
 from jaxrobust.methods.forwards import ForwardFn
 
+_KINDS = (
+  "fgsm",
+  "pgd",
+  "apgd-ce",
+  "apgd-dlr",
+  "apgd-t",
+  "fab-t",
+  "square",
+  "standard",
+)
 # What `judge` gives of each example, [N] each.
 Judged = dict[str, jax.Array]
 
@@ -38,7 +48,8 @@ class Attack(Perturbation):
     restarts: How often it starts, at random points; 0 for once, at the example
       itself.
     gradient: Which of the forward's gradients are climbed, as
-      `methods.GRADIENTS` names them: one, or "worst" for all that it has.
+      `methods.GRADIENTS` names them: one, "worst" for all that it has, or
+      "adaptive" for all that fit the noise inside a network.
   """
 
   norm: attacks.Norm = "linf"
@@ -57,7 +68,7 @@ def attack_cells(
   *,
   steps: int = 40,
   restarts: int = 1,
-  examples: int = 1000,
+  examples: int | None = 1000,
   norm: attacks.Norm = "linf",
   gradients: Sequence[str] = ("worst",),
 ) -> list[Attack]:
@@ -67,7 +78,7 @@ def attack_cells(
     eps: The radii, in units of the input.
     steps: The number of steps of PGD, each 2.5 eps / steps long.
     restarts: How many random points PGD starts from.
-    examples: How many of the split's first examples are judged.
+    examples: How many of the split's first examples are judged; None for all.
     norm: "linf" or "l2".
     gradients: As `Attack.gradient`, each a cell of its own.
 
@@ -111,13 +122,14 @@ def is_attack(name: str) -> bool:
     name: The row's "perturbation".
 
   Returns:
-    True for "fgsm", "pgd" and "square" in any of their settings.
+    True for FGSM, PGD, Auto-PGD, FAB, Square and the standard ensemble in any
+    of their settings.
 
   Example:
     >>> is_attack("pgd(steps=40, restarts=1)"), is_attack("gaussian")
     (True, False)
   """
-  return name.partition("(")[0] in ("fgsm", "pgd", "square")
+  return name.partition("(")[0] in _KINDS
 
 
 def worse(found: Judged, tried: Judged, active: jax.Array) -> Judged:
@@ -144,6 +156,35 @@ def worse(found: Judged, tried: Judged, active: jax.Array) -> Judged:
   equal = found["hits"] == tried["hits"]
   chosen = active & (broken | (equal & (tried["nll"] > found["nll"])))
   return {name: jnp.where(chosen, tried[name], found[name]) for name in found}
+
+
+def logits_of(
+  model: nn.Module,
+  forward: ForwardFn,
+  variables: Mapping[str, Any],
+  batch: Mapping[str, jax.Array],
+) -> Callable[[jax.Array], jax.Array]:
+  """A network as attacks see it: from the inputs of a batch to its logits.
+
+  Args:
+    model: The model.
+    forward: How it is evaluated.
+    variables: Its variables.
+    batch: Where the mask is.
+
+  Returns:
+    A function of inputs [N, ...] that gives logits [N, K].
+
+  Example:
+    >>> from jaxrobust import methods, models
+    >>> model = models.build("mlp", num_classes=3, hidden=(4,))
+    >>> x = jnp.ones((2, 4, 4, 1))
+    >>> variables = model.init(jax.random.key(0), x)
+    >>> forward = methods.forwards.deterministic()
+    >>> logits_of(model, forward, variables, {"mask": jnp.ones(2)})(x).shape
+    (2, 3)
+  """
+  return lambda x: forward(model, variables, x, batch["mask"], False)[0].logits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,36 +235,27 @@ def make_attack_steps(
     >>> bool(jnp.all(jnp.abs(x - batch["inputs"]) <= 0.1001))
     True
   """
-  bounds = {
+  bounds: dict[str, Any] = {
     "low": 0.0 if is_image else None,
     "high": 1.0 if is_image else None,
   }
-
-  def through(
-    network: ForwardFn,
-    variables: Mapping[str, Any],
-    batch: Mapping[str, jax.Array],
-  ) -> Callable[[jax.Array], jax.Array]:
-    return lambda x: (
-      network(model, variables, x, batch["mask"], False)[0].logits
-    )
 
   def start(batch, key, tag, restart, eps):
     keys = data.example_keys(key, tag, batch["index"])
     keys = jax.vmap(jax.random.fold_in, (0, None))(keys, restart)
     images = data.as_float(batch["inputs"])
-    return ascent.random_start(keys, images, eps=eps, norm=norm, **bounds)
+    return ball.random_start(keys, images, eps=eps, norm=norm, **bounds)
 
   def step(variables, batch, x, found, active, climbs_margin, eps, step_size):
     def loss_fn(logits, labels):
       return jnp.where(
         climbs_margin,
-        ascent.margin(logits, labels),
-        ascent.cross_entropy(logits, labels),
+        objectives.margin(logits, labels),
+        objectives.cross_entropy(logits, labels),
       )
 
     further, logits = ascent.ascend(
-      through(climbed or forward, variables, batch),
+      logits_of(model, climbed or forward, variables, batch),
       x,
       data.as_float(batch["inputs"]),
       batch["labels"],
@@ -235,11 +267,11 @@ def make_attack_steps(
     )
     if climbed is not None:
       # Its logits are not those that count.
-      logits = through(forward, variables, batch)(x)
+      logits = logits_of(model, forward, variables, batch)(x)
     return further, worse(found, judge(logits, batch["labels"]), active)
 
   def look(variables, batch, x, found, active):
-    logits = through(forward, variables, batch)(x)
+    logits = logits_of(model, forward, variables, batch)(x)
     return worse(found, judge(logits, batch["labels"]), active)
 
   return AttackSteps(start, step, look)

@@ -22,7 +22,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrobust.attacks.ascent import LogitsFn, cross_entropy
+from jaxrobust.attacks.ascent import LogitsFn
+from jaxrobust.attacks.objectives import cross_entropy
 from jaxrobust.evaluation import probes as probing
 
 

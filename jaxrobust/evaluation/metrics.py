@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from jaxrobust.evaluation.calibration import BINS, equal_width_bins
+
 METRICS = ("accuracy", "accuracy_low", "accuracy_high", "nll", "ece")
 
 
@@ -56,7 +58,7 @@ def wilson_interval(
 
 
 def expected_calibration_error(
-  confidence: np.ndarray, hits: np.ndarray, bins: int = 15
+  confidence: np.ndarray, hits: np.ndarray, bins: int = BINS
 ) -> float:
   """The gap between confidence and accuracy, over equal-width bins.
 
@@ -83,12 +85,8 @@ def expected_calibration_error(
     Guo et al., `On Calibration of Modern Neural Networks
     <https://arxiv.org/abs/1706.04599>`_, 2017, Eq. 3.
   """
-  if len(confidence) < 1 or bins < 1:
-    raise ValueError(
-      f"{len(confidence)} examples, bins={bins}: must be at least 1"
-    )
   confidence = np.asarray(confidence, np.float64)
-  which = np.clip(np.ceil(confidence * bins) - 1, 0, bins - 1).astype(int)
+  which = equal_width_bins(confidence, bins)
   gap = np.asarray(hits, np.float64) - confidence
   sums = np.bincount(which, weights=gap, minlength=bins)
   return float(np.abs(sums).sum() / len(confidence))

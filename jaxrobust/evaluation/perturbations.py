@@ -9,7 +9,7 @@ too: noise that is always on is share 1.
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -36,6 +36,7 @@ class Perturbation:
     mean_length: The mean number of steps for which it then stays on.
     first: How many examples, the first ones of the split, are judged under
       it; None for all.
+    severity: Of a corruption that comes in severities, from 1 to 5.
   """
 
   name: str
@@ -45,6 +46,7 @@ class Perturbation:
   share_of_time: float = 1.0
   mean_length: float = 1.0
   first: int | None = None
+  severity: int | None = None
 
   @property
   def noise(self) -> np.ndarray:
@@ -57,6 +59,13 @@ class Perturbation:
   def count(self, available: int) -> int:
     """How many examples of so many are judged."""
     return available if self.first is None else min(self.first, available)
+
+  def more_metrics(
+    self, examples: Mapping[str, np.ndarray]
+  ) -> dict[str, float]:
+    """Metrics of this cell beside those of the task, of what was judged."""
+    del examples
+    return {}
 
 
 CLEAN = Perturbation("clean", 0.0, 2.0, 0.0)

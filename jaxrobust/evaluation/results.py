@@ -55,6 +55,24 @@ class Results:
     """Whether a row for this cell and metric is there, whatever its value."""
     return _key(row) in self._keys
 
+  def values(self, row: Mapping[str, Any]) -> dict[str, float]:
+    """What is there of a cell.
+
+    Args:
+      row: Its columns; those of the metric and the value are not looked at.
+
+    Returns:
+      The values by metric.
+    """
+    if not self._path.exists():
+      return {}
+    wanted = _key({**row, "metric": ""})
+    return {
+      other["metric"]: other["value"]
+      for other in read_rows(self._path)
+      if _key({**other, "metric": ""}) == wanted
+    }
+
   def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
     """Appends the rows that are not there yet, in one write.
 

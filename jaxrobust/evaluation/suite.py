@@ -65,7 +65,8 @@ def run(
       wanted = cell.count(subject.n_examples)
       if count != wanted:
         raise ValueError(f"{count} examples judged; must be {wanted}")
-      results.append(_rows(subject, cell, task.summarise(examples)))
+      values = task.summarise(examples) | cell.more_metrics(examples)
+      results.append(_rows(subject, cell, values))
     yield cell
 
 
@@ -79,7 +80,7 @@ def _rows(
       **shared,
       "perturbation": cell.name,
       "strength": cell.strength,
-      "severity": None,
+      "severity": getattr(cell, "severity", None),
       "metric": metric,
       "value": value,
     }
@@ -152,7 +153,9 @@ def _strength_text(perturbation: str, strength: float) -> str:
     return ""
   if is_attack(perturbation):
     return f"eps {strength:g}"
-  kind = perturbation.partition("(")[0]
+  kind, _, words = perturbation.partition("(")
+  if words.endswith((", generated)", ", official)")):
+    return "" if words.startswith("mnist-c") else f"severity {strength:g}"
   return f"{_UNITS.get(kind, 'flip rate')} {strength:g}"
 
 

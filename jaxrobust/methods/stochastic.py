@@ -1,5 +1,7 @@
 """Forwards with noise inside the network; here it is propagated."""
 
+import copy
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
@@ -24,6 +26,15 @@ class Stochastic:
     predict: How the network is evaluated after training.
   """
 
+  # What an adaptive attack climbs, one after the other; see `seen_by`.
+  adaptive = (
+    "derivative",
+    "noise_off",
+    "expected(sigma*0.5)",
+    "expected(sigma*1)",
+    "expected(sigma*2)",
+  )
+
   def __init__(
     self,
     noise: inner_noise.InnerNoise,
@@ -31,12 +42,46 @@ class Stochastic:
     run: Callable[..., tuple[models.Outputs, Any, dict[str, jax.Array]]],
   ):
     self.noise, self.predict, self._run = noise, predict, run
+    self._factor = 1.0
 
   def parameters(
     self, model: nn.Module, variables: Mapping[str, Any], inputs: jax.Array
   ) -> dict[str, Any]:
     """What is learned beside the network's parameters; see `InnerNoise`."""
     return self.noise.parameters(model, variables, inputs)
+
+  def seen_by(self, gradient: str) -> Any:
+    """The forward whose loss an adaptive attack climbs.
+
+    A network that is judged without the noise it was trained with is attacked
+    through the noise, and one that is judged by its mean without it: either
+    gradient may be the one that the other hides.
+
+    Args:
+      gradient: One of `adaptive`: "derivative", of the forward as it is judged;
+        "noise_off"; or "expected(sigma*F)", of the loss that the noise of F
+        times the strength gives in the mean, `expected_logits`.
+
+    Returns:
+      A forward for evaluation; its logits are what is climbed.
+    """
+    if gradient == "derivative":
+      return self
+    noise_off = copy.copy(self)
+    noise_off.predict = "off"
+    if gradient == "noise_off":
+      return noise_off
+    through = copy.copy(self)
+    through.predict = "mean"
+    through._factor = float(gradient.partition("*")[2].rstrip(")"))
+
+    def forward(model, variables, inputs, mask, train, keys=None, progress=1.0):
+      outputs, batch_stats = through(
+        model, variables, inputs, mask, train, keys, progress
+      )
+      return outputs._replace(logits=expected_logits(outputs)), batch_stats
+
+    return forward
 
   def __call__(
     self,
@@ -49,7 +94,7 @@ class Stochastic:
     progress: jax.Array | float = 1.0,
   ) -> tuple[models.Outputs, Any]:
     """The outputs, with their distribution, and the new batch statistics."""
-    sigma = self.noise.strength(variables["params"], progress)
+    sigma = self._factor * self.noise.strength(variables["params"], progress)
     own = inner_noise.network(variables)
     batch_stats = variables.get("batch_stats", {})
     if not train and self.predict == "off":
@@ -91,6 +136,39 @@ class Stochastic:
       metrics["path_norm"] = count * inner_noise.path_norm(*what)
     metrics = jax.lax.stop_gradient(metrics)
     return outputs._replace(metrics=metrics), batch_stats
+
+
+def expected_logits(outputs: models.Outputs) -> jax.Array:
+  """Logits whose softmax is about the mean softmax under the noise.
+
+    m / sqrt(1 + pi v / 8)
+
+  of a mean m and a variance v, unit by unit; of drawn logits exactly, the
+  logarithm of the mean of their softmax; and of a stable law or a linear one
+  the location.
+
+  Args:
+    outputs: Of a stochastic forward.
+
+  Returns:
+    float32 [N, K].
+
+  Example:
+    >>> law = moments.Moments(jnp.ones((1, 2)), jnp.full((1, 2), 24 / jnp.pi))
+    >>> expected_logits(models.Outputs(law.mean, law.mean, law)).tolist()
+    [[0.5, 0.5]]
+
+  Reference: D. J. C. MacKay, The evidence framework applied to classification
+  networks, Neural Computation 4, 1992, equation 3.
+  """
+  law = outputs.distribution
+  if isinstance(law, models.Samples):
+    return jax.nn.logsumexp(jax.nn.log_softmax(law.logits), axis=0) - jnp.log(
+      len(law.logits)
+    )
+  if isinstance(law, moments.Moments | moments.Joint):
+    return outputs.logits / jnp.sqrt(1.0 + math.pi / 8.0 * law.var)
+  return outputs.logits
 
 
 def moments_forward(

@@ -11,6 +11,9 @@ from jaxrobust.models.base import Model as Model
 from jaxrobust.models.base import Normalize as Normalize
 from jaxrobust.models.base import Outputs as Outputs
 from jaxrobust.models.base import Samples as Samples
+from jaxrobust.models.foreign import Foreign as Foreign
+from jaxrobust.models.foreign import from_callback as from_callback
+from jaxrobust.models.foreign import from_torch as from_torch
 from jaxrobust.models.norm import BatchNorm as BatchNorm
 from jaxrobust.models.norm import norm_layer as norm_layer
 from jaxrobust.models.registry import MODELS as MODELS

@@ -67,7 +67,7 @@ def accuracy_against_strength(
   for row in rows:
     strength = row["strength"]
     if row["perturbation"] == "clean":
-      strength = _clean_strength(perturbation)
+      strength = clean_strength(perturbation)
     elif row["perturbation"] != perturbation:
       continue
     if strength is not None:
@@ -103,7 +103,7 @@ def accuracy_against_strength(
       linewidth=0,
     )
   first = rows[0]
-  axes.set_xlabel(_strength_label(perturbation))
+  axes.set_xlabel(strength_label(perturbation))
   where = f"on {first['dataset']} ({first['split']})"
   intervals = "" if regression else ", 95 % intervals"
   axes.set_ylabel(f"RMSE {where}" if regression else f"accuracy {where}, %")
@@ -116,14 +116,39 @@ def accuracy_against_strength(
   return figure
 
 
-def _clean_strength(perturbation: str) -> float | None:
-  """The strength at which a perturbation is none, if there is one."""
+def clean_strength(perturbation: str) -> float | None:
+  """The strength at which a perturbation is none.
+
+  Args:
+    perturbation: As rows name it.
+
+  Returns:
+    The strength, or None if there is none.
+
+  Example:
+    >>> clean_strength("gaussian"), clean_strength("resolution")
+    (0.0, 1.0)
+  """
   if perturbation.startswith("gaussian+patches"):
     return None  # Without noise there are still the patches.
+  if perturbation == "shot":
+    return None  # Endless light.
   return 1.0 if perturbation == "resolution" else 0.0
 
 
-def _strength_label(perturbation: str) -> str:
+def strength_label(perturbation: str) -> str:
+  """What the strength of a perturbation measures, for an axis.
+
+  Args:
+    perturbation: As rows name it.
+
+  Returns:
+    Words with the unit.
+
+  Example:
+    >>> strength_label("gaussian")
+    'standard deviation of Gaussian test noise'
+  """
   if perturbation == evaluation.PRUNED:
     return "share of the kernel weights pruned"
   if perturbation == "gaussian":

@@ -148,13 +148,19 @@ def draw_differences(rows: Rows) -> "Figure":
     perturbation, the mean over seeds with its standard error.
 
   Raises:
-    ValueError: If no group has a method "standard".
+    ValueError: If no group has a method "standard" and another.
   """
   import matplotlib.figure
 
-  names = [g for g in radii.groups(rows) if _has_baseline(rows, g)]
+  names = [
+    group
+    for group in radii.groups(rows)
+    if _has_baseline(rows, group) and any(differences(rows, group).values())
+  ]
   if not names:
-    raise ValueError(f"rows: no group has a method {BASELINE!r}")
+    raise ValueError(
+      f"rows: no group has a method {BASELINE!r} and another to compare"
+    )
   figure = matplotlib.figure.Figure(
     figsize=(6.4 * len(names), 6.4), layout="constrained"
   )
@@ -183,7 +189,7 @@ def draw_differences(rows: Rows) -> "Figure":
         label=method,
       )
     axes.axvline(0.0, color="grey", lw=1)
-    axes.set_yticks(places, [_label(*line) for line in found])
+    axes.set_yticks(places, [cell_label(*line) for line in found])
     axes.set(title=group, xlabel="accuracy less standard training's, points")
     axes.grid(axis="y", alpha=0.3)
     axes.legend(fontsize="small")
@@ -269,7 +275,21 @@ def _error(values: Sequence[float]) -> float:
   return float(np.std(values, ddof=1) / math.sqrt(len(values)))
 
 
-def _label(name: str, strength: float, metric: str = "") -> str:
+def cell_label(name: str, strength: float, metric: str = "") -> str:
+  """A perturbation at one strength, in words.
+
+  Args:
+    name: As rows name it.
+    strength: As in the rows; small ones are counted in 255ths where they are.
+    metric: What is measured, if the line is to say so.
+
+  Returns:
+    The words.
+
+  Example:
+    >>> cell_label("fgsm", 8 / 255), cell_label("clean", 0.0)
+    ('fgsm 8/255', 'clean')
+  """
   pixels = 255 * strength
   whole = math.isclose(pixels, round(pixels), abs_tol=1e-6) and strength < 0.05
   number = f"{round(pixels)}/255" if whole and pixels else f"{strength:.3g}"
@@ -283,7 +303,7 @@ def _table(found: Lines, digits: Callable[[float], str]) -> str:
   methods = list(dict.fromkeys(m for line in found.values() for m in line))
   lines = [["", *methods], ["---", *["---:"] * len(methods)]]
   for line, values in found.items():
-    cells = [_label(*line)]
+    cells = [cell_label(*line)]
     for method in methods:
       seeds = list(values.get(method, {}).values())
       spread = float(np.std(seeds, ddof=1)) if len(seeds) > 1 else 0.0

@@ -90,14 +90,19 @@ def group_of(row: Mapping[str, Any]) -> str:
     row: One of those that `evaluation.read_rows` gives.
 
   Returns:
-    The run's name without its method and its seed.
+    The run's name without its method and its seed; also of rows of its network
+    judged another way.
 
   Example:
     >>> group_of({"run": "cifar10/resnet18/standard/0", "method": "standard",
     ...   "seed": 0})
     'cifar10/resnet18'
+    >>> group_of({"run": "mnist/blur/0", "method": "blur, smooth_eval=off",
+    ...   "seed": 0})
+    'mnist'
   """
-  return row["run"].removesuffix(f"/{row['method']}/{row['seed']}")
+  method = evaluation.own_method(row["method"])
+  return row["run"].removesuffix(f"/{method}/{row['seed']}")
 
 
 def half_radius(curve: Mapping[float, float]) -> float:

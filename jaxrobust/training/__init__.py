@@ -5,6 +5,7 @@ from jaxrobust.training.config import ConfigError as ConfigError
 from jaxrobust.training.config import default_config as default_config
 from jaxrobust.training.config import variant as variant
 from jaxrobust.training.evaluate import evaluate as evaluate
+from jaxrobust.training.evaluate import judge_function as judge_function
 from jaxrobust.training.features import RunFeatures as RunFeatures
 from jaxrobust.training.features import run_features as run_features
 from jaxrobust.training.loop import NonFiniteLoss as NonFiniteLoss

@@ -1,32 +1,37 @@
 """Carrying out an attack of the evaluation: passes over whoever still stands.
 
 A pass is one restart of one loss along one gradient, or some queries of a
-black-box attack. What it finds of an example depends on the example alone, so
-those that have fallen can be left out of the next pass, and the others can
-share batches as it suits.
+black-box attack.
 """
 
 import functools
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxrobust import attacks, data, evaluation
-from jaxrobust.data import pipeline
+from jaxrobust.attacks import selfchecks
 from jaxrobust.methods.forwards import ForwardFn
 from jaxrobust.training import parallel
+from jaxrobust.training.certifying import first_batches
+from jaxrobust.training.climbing import Climber
+from jaxrobust.training.standing import Standing, nothing_found
 
 # Larger batches are slower on a CPU, where the activations leave the cache.
 _BATCH = 250
 # An example ends its attack after a multiple of so many steps, if it fell.
 _CHECK_EVERY = 10
-# A black-box attack takes thousands of queries, from which more and more
-# examples fall out: small batches, made up anew after so many queries.
-_QUERY_BATCH, _QUERIES_IN_A_PASS = 50, 100
+# Attacks of many passes, from which more and more examples fall out, work in
+# batches of these sizes, made up anew after each: padding is for nothing.
+_BATCHES = {"cpu": (64, 16)}
+_QUERIES_IN_A_PASS = 100
+# What is kept of an example between passes: the image it is at.
+_SQUARE_KEPT = 1
 
 
 class AttackJudge:
@@ -51,21 +56,31 @@ class AttackJudge:
     count = len(launcher.devices)
     self._launcher = launcher
     self._batch_size = -(-min(batch_size, _BATCH) // count) * count
-    self._query_batch = -(-min(batch_size, _QUERY_BATCH) // count) * count
+    wanted = _BATCHES.get(
+      launcher.devices[0].platform, (batch_size, batch_size // 8)
+    )
+    self._sizes = [
+      -(-min(batch_size, max(size, 1)) // count) * count for size in wanted
+    ]
     self._tag = launcher.replicate(np.int32(data.Tag.TEST_ATTACK))
-
+    self._forward = forward
     self._gradients = getattr(forward, "gradients", ("derivative",))
+    self._climber = Climber(model, forward, is_image, launcher, self._sizes)
+    whole, split = False, True
 
     @functools.cache
-    def programs(norm: attacks.Norm, gradient: str) -> evaluation.AttackSteps:
-      climbed = None
-      if gradient != self._gradients[0]:
-        smoother: Any = forward
-        climbed = smoother.seen_by(gradient)
+    def seen_by(gradient: str) -> ForwardFn | None:
+      smoother: Any = forward
+      own = gradient == self._gradients[0]
+      return None if own else smoother.seen_by(gradient)
+
+    @functools.cache
+    def programs(
+      norm: attacks.Norm, climbed: ForwardFn | None
+    ) -> evaluation.AttackSteps:
       steps = evaluation.make_attack_steps(
         model, forward, is_image, norm, climbed
       )
-      whole, split = False, True
       return evaluation.AttackSteps(
         start=launcher.map(
           steps.start,
@@ -82,16 +97,13 @@ class AttackJudge:
         ),
       )
 
-    self._programs = programs
-
     @functools.cache
-    def square_programs() -> evaluation.SquareSteps:
-      steps = evaluation.make_square_steps(model, forward)
-      whole, split = False, True
+    def square_programs(norm: attacks.Norm) -> evaluation.SquareSteps:
+      steps = evaluation.make_square_steps(model, forward, norm)
       return evaluation.SquareSteps(
         start=launcher.map(
           steps.start,
-          sharded_in=(whole, split, whole, whole, whole),
+          sharded_in=(whole, split, split, whole, whole, whole),
           sharded_out=True,
         ),
         step=launcher.map(
@@ -101,6 +113,20 @@ class AttackJudge:
         ),
       )
 
+    def ask(variables, batch):
+      logits_fn = evaluation.logits_of(model, forward, variables, batch)
+      images = data.as_float(batch["inputs"])
+      still = selfchecks.without_gradient(logits_fn, images, batch["labels"])
+      return logits_fn(images), still
+
+    @functools.cache
+    def asked() -> Callable[..., Any]:
+      return launcher.map(
+        ask, sharded_in=(whole, split), sharded_out=(True, True)
+      )
+
+    self._asked = asked
+    self._seen_by, self._programs = seen_by, programs
     self._square_programs = square_programs
 
   def __call__(
@@ -122,27 +148,130 @@ class AttackJudge:
       key: The run's key, on every device.
 
     Returns:
-      What `evaluation.judge` gives.
+      What `evaluation.judge` gives; under an ensemble also who stood after each
+      of its members.
     """
+    known = nothing_found(cell.count(len(dataset)))
+    standing = Standing(dataset, self._launcher, known)
+    self._look(variables, cell, standing, key)
+    if not isinstance(cell, evaluation.Ensemble):
+      self._attack(variables, cell, standing, key)
+      return known
+    after = {}
+    for member in cell.members:
+      self._attack(variables, member, standing, key)
+      after[evaluation.after(member)] = known["hits"].copy()
+    return known | after
+
+  def check(
+    self,
+    variables: Mapping[str, Any],
+    cell: evaluation.SelfCheck,
+    dataset: data.Dataset,
+    key: jax.Array,
+  ) -> dict[str, float]:
+    """The flags of `attacks.selfchecks` that need the network.
+
+    Args:
+      variables: On every device.
+      cell: The checks, on the split's first `cell.first` examples.
+      dataset: The split.
+      key: The run's key, on every device.
+
+    Returns:
+      1 or 0 by flag, and the numbers that some were judged by.
+    """
+    count = cell.count(len(dataset))
+    program = self._asked()
+    first, second, silent, labels = [], [], [], []
+    for batch, rows in first_batches(dataset, count, self._batch_size):
+      placed = self._launcher.place_shards(batch)
+      for answers in (first, second):
+        logits, still = program(variables, placed)
+        answers.append(self._launcher.gather(logits)[:rows])
+      silent.append(self._launcher.gather(still)[:rows])
+      labels.append(batch["labels"][:rows])
+    logits, again, still = map(jnp.concatenate, (first, second, silent))
+    truth = np.concatenate(labels)
+    found = {
+      "random": float(selfchecks.is_random(logits, again, jnp.asarray(truth))),
+      "probabilities": float(selfchecks.are_probabilities(logits)),
+      "share_without_gradient": float(still.mean()),
+      "zero_gradients": float(still.any()),
+    }
+    if cell.is_image:
+      [large] = evaluation.apgd_cells([0.5], losses=("ce",), steps=20)
+      known = nothing_found(count)
+      standing = Standing(dataset, self._launcher, known)
+      self._look(variables, large, standing, key)
+      self._attack(variables, large, standing, key)
+      accuracy = float(known["hits"].mean())
+      found["accuracy_in_large_ball"] = accuracy
+      found["large_ball_stands"] = float(
+        selfchecks.large_ball_stands(accuracy, truth)
+      )
+    return found
+
+  def _attack(
+    self,
+    variables: Mapping[str, Any],
+    cell: evaluation.Attack,
+    standing: Standing,
+    key: jax.Array,
+  ) -> None:
+    """Attacks whoever stands, along each gradient that the cell names."""
+    climbed = self._climbed(cell.gradient)
     if isinstance(cell, evaluation.SquareAttack):
-      return self._query(variables, cell, dataset, key)
-    found = _nothing_found(cell.count(len(dataset)))
+      self._query(variables, cell, standing, key)
+    elif isinstance(cell, evaluation.Apgd):
+      for forward in climbed:
+        self._climber.apgd(variables, cell, standing, key, forward)
+    elif isinstance(cell, evaluation.Fab):
+      for forward in climbed:
+        self._climber.fab(variables, cell, standing, forward)
+    else:
+      self._climb(variables, cell, standing, key, climbed)
+
+  def _climbed(self, gradient: str) -> list[ForwardFn | None]:
+    """The forwards whose loss is climbed; None for the judged one."""
+    chosen = {
+      "worst": self._gradients,
+      "adaptive": getattr(self._forward, "adaptive", self._gradients),
+    }.get(gradient, (gradient,))
+    return [self._seen_by(name) for name in chosen]
+
+  def _look(
+    self,
+    variables: Mapping[str, Any],
+    cell: evaluation.Attack,
+    standing: Standing,
+    key: jax.Array,
+  ) -> None:
+    """Judges the examples as they are."""
+    programs, whole = self._programs(cell.norm, None), self._launcher.replicate
+    nowhere, first = whole(np.float32(0)), whole(np.int32(0))
+    for batch, found, put in standing.batches(self._batch_size):
+      x = programs.start(batch, key, self._tag, first, nowhere)
+      put(programs.look(variables, batch, x, found, found["hits"]))
+
+  def _climb(
+    self,
+    variables: Mapping[str, Any],
+    cell: evaluation.Attack,
+    standing: Standing,
+    key: jax.Array,
+    climbed: Sequence[ForwardFn | None],
+  ) -> None:
+    """FGSM and PGD, restart by restart, on the cross-entropy and the margin."""
     whole = self._launcher.replicate
-    gradients = self._gradients
-    if cell.gradient != "worst":
-      gradients = (cell.gradient,)
-    each = [self._programs(cell.norm, gradient) for gradient in gradients]
-    nowhere, radius = whole(np.float32(0)), whole(np.float32(cell.strength))
+    radius, nowhere = whole(np.float32(cell.strength)), whole(np.float32(0))
     length = whole(np.float32(cell.step_size))
-    size = self._batch_size
-    for batch, before, put in self._standing(dataset, found, size):
-      x = each[0].start(batch, key, self._tag, whole(np.int32(0)), nowhere)
-      put(each[0].look(variables, batch, x, before, before["hits"]))
+    each = [self._programs(cell.norm, forward) for forward in climbed]
     for restart in range(max(cell.restarts, 1)):
       number = whole(np.int32(restart))
       for programs, climbs_margin in itertools.product(each, (False, True)):
         loss = whole(np.asarray(climbs_margin))
-        for batch, worst, put in self._standing(dataset, found, size):
+        for batch, worst, put in standing.batches(self._batch_size):
           x = programs.start(
             batch, key, self._tag, number, radius if cell.restarts else nowhere
           )
@@ -150,73 +279,37 @@ class AttackJudge:
           for step in range(cell.steps):
             if step and step % _CHECK_EVERY == 0:
               active = worst["hits"]
-              if not self._launcher.gather(active).any():
+              if not standing.any_stands(worst):
                 break
             x, worst = programs.step(
               variables, batch, x, worst, active, loss, radius, length
             )
           put(programs.look(variables, batch, x, worst, active))
-    return found
 
   def _query(
     self,
     variables: Mapping[str, Any],
     cell: evaluation.SquareAttack,
-    dataset: data.Dataset,
+    standing: Standing,
     key: jax.Array,
-  ) -> dict[str, np.ndarray]:
-    """As a call, of the Square attack."""
-    count = cell.count(len(dataset))
-    found = _nothing_found(count)
-    found["x"] = np.zeros((count, *dataset.shape), np.float32)
-    found["margin"] = np.zeros(count, np.float32)
-    programs, whole = self._square_programs(), self._launcher.replicate
-    radius, size = whole(np.float32(cell.strength)), self._query_batch
-    for batch, _, put in self._standing(dataset, found, size):
-      put(programs.start(variables, batch, key, self._tag, radius))
-    sides = cell.sides(dataset.shape)
-    for first in range(1, cell.queries, _QUERIES_IN_A_PASS):
-      numbers = range(first, min(first + _QUERIES_IN_A_PASS, cell.queries))
-      for batch, worst, put in self._standing(dataset, found, size):
-        for number in numbers:
-          if number % _CHECK_EVERY == 0:
-            if not self._launcher.gather(worst["hits"]).any():
+  ) -> None:
+    """The Square attack, whose images and margins are kept meanwhile."""
+    programs = self._square_programs(cell.norm)
+    whole = self._launcher.replicate
+    radius, sides = whole(np.float32(cell.strength)), cell.sides(standing.shape)
+    judged = tuple(standing.known)
+    for part in standing.parts(_SQUARE_KEPT, self._sizes[0]):
+      for batch, found, put in part.batches(*self._sizes):
+        found = {name: found[name] for name in judged}
+        put(programs.start(variables, batch, found, key, self._tag, radius))
+      for first in range(1, cell.queries, _QUERIES_IN_A_PASS):
+        numbers = range(first, min(first + _QUERIES_IN_A_PASS, cell.queries))
+        for batch, worst, put in part.batches(*self._sizes):
+          for number in numbers:
+            if number % _CHECK_EVERY == 0 and not part.any_stands(worst):
               break
-          query = whole(np.asarray([number, sides[number]], np.int32))
-          worst = programs.step(
-            variables, batch, worst, key, self._tag, query, radius
-          )
-        put(worst)
-    return {name: found[name] for name in _nothing_found(0)}
-
-  def _standing(
-    self, dataset: data.Dataset, found: dict[str, np.ndarray], size: int
-  ) -> Iterator[tuple[Any, Any, Any]]:
-    """Batches of the examples that stand, with what was found of each.
-
-    With a batch, of so many rows, comes what takes the new findings back.
-    """
-    standing = np.flatnonzero(found["hits"])
-    for first in range(0, len(standing), size):
-      chosen = standing[first : first + size]
-      batch = pipeline.padded(dataset, chosen, size)
-      before = {}
-      for name, values in found.items():
-        before[name] = np.zeros((size, *values.shape[1:]), values.dtype)
-        before[name][: len(chosen)] = values[chosen]
-
-      def put(judged, chosen=chosen):
-        for name, values in self._launcher.gather(judged).items():
-          found[name][chosen] = values[: len(chosen)]
-
-      place = self._launcher.place_shards
-      yield place(batch), place(before), put
-
-
-def _nothing_found(count: int) -> dict[str, np.ndarray]:
-  """What `evaluation.judge` might give before anything is judged."""
-  return {
-    "nll": np.full(count, -np.inf, np.float32),
-    "confidence": np.zeros(count, np.float32),
-    "hits": np.ones(count, bool),
-  }
+            query = whole(np.asarray([number, sides[number]], np.int32))
+            worst = programs.step(
+              variables, batch, worst, key, self._tag, query, radius
+            )
+          put(worst)

@@ -1,5 +1,6 @@
 """The checks of what a model is to be judged under."""
 
+import functools
 import math
 import typing
 
@@ -8,15 +9,18 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from jaxrobust import attacks, evaluation, methods
+from jaxrobust import attacks, corruptions, evaluation, methods
 from jaxrobust.alpha_stable.bursts import require_bursts
 from jaxrobust.training.conditions import (
   at_least,
   check,
+  numbers_in,
   one_of,
   value_of,
 )
 from jaxrobust.training.config import ConfigError
+
+_ATTACKS = ("fgsm", "pgd", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "standard")
 
 
 def validate_eval(config: ml_collections.ConfigDict) -> None:
@@ -53,7 +57,10 @@ def validate_eval(config: ml_collections.ConfigDict) -> None:
   check(
     all(0 < s < 1 for s in shares), "eval.pruned_shares", shares, "in (0, 1)"
   )
+  at_least(config, "eval.examples", 0)
   _validate_corruptions(config)
+  _validate_common_corruptions(config)
+  _validate_certificates(config)
   _validate_adaptation(config)
   _validate_features(config)
   _validate_attacks(config)
@@ -98,6 +105,88 @@ def _validate_corruptions(config: ml_collections.ConfigDict) -> None:
         raise ConfigError(f"config.{field}: {error}") from error
       allowed = f"of at most {min(shape[:2])} pixels a side"
       check(side <= min(shape[:2]), field, text, allowed)
+
+
+def _validate_common_corruptions(config: ml_collections.ConfigDict) -> None:
+  own, shape = config.eval, tuple(config.data.shape)
+  names, table = tuple(own.corruptions), own.corruption_table
+  one_of(config, "eval.corruption_table", ("cifar", "imagenet", "mnist"))
+  at_least(config, "eval.corruption_examples", 0)
+  severities = tuple(own.corruption_severities)
+  check(
+    bool(severities) and all(s in range(1, 6) for s in severities),
+    "eval.corruption_severities",
+    severities,
+    "some of 1, 2, 3, 4, 5",
+  )
+  is_image = len(shape) == 3
+  check(is_image or not names, "eval.corruptions", names, "() for series")
+  check(
+    is_image or not own.pictures, "eval.pictures", own.pictures, "for images"
+  )
+  try:
+    found = evaluation.named_corruptions(names, table)
+  except ValueError as error:
+    raise ConfigError(f"config.eval.corruptions: {error}") from error
+  if not found:
+    return
+  if table == "mnist":
+    wanted = "of (28, 28, 1) with config.eval.corruption_table='mnist'"
+    check(shape == (28, 28, 1), "data.shape", shape, wanted)
+  for name in found if table != "mnist" and not own.corrupted_files else ():
+    try:
+      image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+      keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+      settings = corruptions.parameters(name, 1, shape, table)
+      jax.eval_shape(
+        functools.partial(corruptions.corrupt, name), keys, image, settings
+      )
+    except ValueError as error:
+      raise ConfigError(f"config.eval.corruptions: {name}: {error}") from error
+  files = own.corrupted_files
+  check(
+    not files or table != "imagenet",
+    "eval.corrupted_files",
+    files,
+    "'' with config.eval.corruption_table='imagenet'",
+  )
+  check(
+    not files or table != "mnist" or files == "tfds",
+    "eval.corrupted_files",
+    files,
+    "'tfds' with config.eval.corruption_table='mnist'",
+  )
+
+
+def _validate_certificates(config: ml_collections.ConfigDict) -> None:
+  own = config.eval
+  for field in ("stds", "radii"):
+    numbers_in(config, f"eval.certify_{field}")
+  stds, radii = tuple(own.certify_stds), tuple(own.certify_radii)
+  positive = all(0 < std < math.inf for std in stds)
+  check(positive, "eval.certify_stds", stds, "positive, in units of the input")
+  fine = all(0 <= radius < math.inf for radius in radii)
+  check(fine, "eval.certify_radii", radii, "at least 0")
+  for field in ("draws", "selection_draws", "examples"):
+    at_least(config, f"eval.certify_{field}", 1)
+  alpha = own.certify_alpha
+  check(0 < alpha < 1, "eval.certify_alpha", alpha, "in (0, 1)")
+  for field, value in (
+    ("eval.certify_stds", stds),
+    ("eval.calibration", own.calibration),
+  ):
+    allowed = f"off with config.data.targets={config.data.targets}: it is of"
+    check(
+      not (value and config.data.targets), field, value, f"{allowed} classes"
+    )
+  drawn = config.method.forward.name == "sampled"
+  check(
+    not (stds and drawn),
+    "eval.certify_stds",
+    stds,
+    "() with config.method.forward.name='sampled': a vote is of a network that "
+    "draws nothing itself",
+  )
 
 
 def _validate_adaptation(config: ml_collections.ConfigDict) -> None:
@@ -175,8 +264,18 @@ def _validate_features(config: ml_collections.ConfigDict) -> None:
 
 
 def _validate_attacks(config: ml_collections.ConfigDict) -> None:
-  for field in ("steps", "restarts", "examples", "query_examples"):
+  for field in ("steps", "restarts", "query_examples"):
     at_least(config, f"eval.attack_{field}", 1)
+  at_least(config, "eval.attack_examples", 0)
+  at_least(config, "eval.standard_steps", 1)
+  at_least(config, "eval.standard_queries", 1)
+  wanted = tuple(config.eval.attacks)
+  check(
+    set(wanted) <= set(_ATTACKS) and len(set(wanted)) == len(wanted),
+    "eval.attacks",
+    wanted,
+    f"some of {', '.join(_ATTACKS)}, each once",
+  )
   norm = config.eval.attack_norm
   one_of(config, "eval.attack_norm", typing.get_args(attacks.Norm))
   at_least(config, "eval.attack_queries", 0)
@@ -187,15 +286,14 @@ def _validate_attacks(config: ml_collections.ConfigDict) -> None:
     queries,
     "0 without radii in config.eval.attack_eps",
   )
-  for refused, where in (
-    (not is_image, "for series: its squares are those of images"),
-    (norm != "linf", f"with config.eval.attack_norm={norm!r}: it is of linf"),
-  ):
-    check(
-      not (queries and refused), "eval.attack_queries", queries, f"0 {where}"
-    )
+  check(
+    is_image or not queries,
+    "eval.attack_queries",
+    queries,
+    "0 for series: its squares are those of images",
+  )
   gradients = tuple(config.eval.attack_gradients)
-  allowed = ("worst", *methods.GRADIENTS)
+  allowed = ("worst", *methods.GRADIENTS, "adaptive")
   check(
     bool(gradients)
     and set(gradients) <= set(allowed)

@@ -1,17 +1,16 @@
 """Judging a run: the bridge from its checkpoints to the evaluation suite."""
 
+import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import ml_collections
-import numpy as np
 
-from jaxrobust import data, evaluation, methods, models
-from jaxrobust.evaluation import Perturbation
+from jaxrobust import data, methods, models
 from jaxrobust.training import parallel
 from jaxrobust.training import state as state_lib
 from jaxrobust.training.checkpoints import Checkpoints, Restored
@@ -22,10 +21,8 @@ from jaxrobust.training.config import (
   model_arguments,
 )
 from jaxrobust.training.judge import Judge as Judge
-from jaxrobust.training.logging import Progress
-
-# What rows say of a model that was chosen on the test set: their method.
-_SELECTED = {"best_test": " (best test epoch)"}
+from jaxrobust.training.judging import describe, judge_dataset
+from jaxrobust.training.suites import apply_suite
 
 
 def evaluate(
@@ -36,7 +33,9 @@ def evaluate(
   data_dir: str | None = None,
   path: str | None = None,
   sparsity: bool | None = None,
+  suite: str | None = None,
   attack_eps: Sequence[float] | None = None,
+  attacks: Sequence[str] | None = None,
   adapt: Sequence[str] | None = None,
   smooth_evals: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
@@ -53,8 +52,12 @@ def evaluate(
       `config.data.path`.
     sparsity: Whether to write the rows of the weights and of pruning them; by
       default `config.eval.sparsity`.
+    suite: What to judge under, as `suites.apply_suite` takes it; by default
+      what `config.eval` says.
     attack_eps: The radii of the attacks, in units of the input; by default
-      `config.eval.attack_eps`.
+      `config.eval.attack_eps`, or those of the suite.
+    attacks: Which attacks; by default `config.eval.attacks`, or those of the
+      suite.
     adapt: Of "adabn" and "tent", how the network adapts to test inputs without
       labels, for rows beside its own; by default `config.eval.adapt`.
     smooth_evals: Of "on", "off" and "adaptive", how else a network is judged
@@ -78,6 +81,10 @@ def evaluate(
     config.eval.sparsity = sparsity
   if attack_eps is not None:
     config.eval.attack_eps = tuple(attack_eps)
+  if suite is not None:
+    apply_suite(config, suite)
+  if attacks is not None:
+    config.eval.attacks = tuple(attacks)
   if adapt is not None:
     config.eval.adapt = tuple(adapt)
   if smooth_evals is not None:
@@ -110,34 +117,76 @@ def judge_run(
   Raises:
     ConfigError: If there is no checkpoint.
   """
-  launcher = parallel.Launcher(config.train.launcher, devices)
   model = models.build(**model_arguments(config), axis_name=parallel.AXIS)
-  method = methods.build(config.method, tuple(config.data.shape))
   restored = restore(config, workdir, model)
-  judge = Judge(config, model, method, dataset, launcher, data.Tag.TEST)
   subject = describe(config, workdir.absolute().name, restored.step, dataset)
-  results = evaluation.Results(workdir / "results.csv")
-  total = 0
-  for own in (
-    config,
-    *(smoothed_as(config, way) for way in config.eval.smooth_evals),
-  ):
-    cells = grid(own)
-    total += len(cells) + len(config.eval.adapt) * len(adaptable(cells))
-  progress = Progress(total, "perturbation")
-  try:
-    finished = judge_state(config, subject, judge, restored.state, results)
-    for done, cell in enumerate(finished, 1):
-      progress.update(done, f"{cell.name} {cell.strength:g}")
-      if stop():
-        break
-  finally:
-    progress.close()
-  return [
-    row
-    for row in evaluation.read_rows(workdir / "results.csv")
-    if (row["step"], row["split"]) == (subject.step, subject.split)
-  ]
+  variables = restored.state.variables()
+  return judge_dataset(
+    config, workdir, dataset, devices, model, subject, variables, stop
+  )
+
+
+def judge_function(
+  config: ml_collections.ConfigDict,
+  workdir: str | pathlib.Path,
+  function: Callable[[jax.Array], jax.Array],
+  name: str,
+  suite: str | None = None,
+) -> list[dict[str, Any]]:
+  """Judges a model of one's own, a function from images to logits.
+
+  Args:
+    config: Its `data` says on what, its `eval` under what; its model, method
+      and training have no part.
+    workdir: The folder that gets `results.csv`; what is there is not judged
+      again.
+    function: From float32 inputs [N, ...], images in [0, 1], to logits [N, K];
+      `models.from_torch` makes one of a PyTorch module.
+    name: What the rows call it.
+    suite: As for `evaluate`.
+
+  Returns:
+    The rows of this model, old and new.
+
+  Raises:
+    ConfigError: If a field is out of range, or asks for the weights.
+    data.DataError: If the data set is not there.
+
+  Example:
+    >>> import contextlib, io, tempfile
+    >>> from jaxrobust.training import default_config
+    >>> config = default_config()
+    >>> config.data.source, config.data.shape = "digits", (8, 8, 1)
+    >>> config.data.test_split, config.data.validation_split = "test[:50]", ""
+    >>> config.eval.alphas = config.eval.gaussian_stds = ()
+    >>> def one_class(images):
+    ...   return jax.numpy.eye(10)[jax.numpy.zeros(len(images), int)]
+    >>> with contextlib.redirect_stdout(io.StringIO()):
+    ...   rows = judge_function(config, tempfile.mkdtemp(), one_class, "one")
+    >>> {row["perturbation"] for row in rows}, rows[0]["n_examples"]
+    ({'clean'}, 50)
+  """
+  parallel.use_all_cores()
+  workdir = pathlib.Path(workdir).expanduser()
+  config = config.copy_and_resolve_references()
+  if suite is not None:
+    apply_suite(config, suite)
+  config.method = methods.preset("standard")
+  config.method.name = name
+  # There are no weights to measure.
+  config.eval.sparsity = config.eval.network = False
+  config.eval.features_stds = config.eval.adapt = ()
+  validate(config)
+  dataset = data.load(config.data, config.data.test_split)
+  workdir.mkdir(parents=True, exist_ok=True)
+  subject = dataclasses.replace(
+    describe(config, workdir.absolute().name, 0, dataset), trained_on=""
+  )
+  model = models.Foreign(function)
+  devices = jax.local_devices()
+  return judge_dataset(
+    config, workdir, dataset, devices, model, subject, {"params": {}}
+  )
 
 
 def restore(
@@ -170,179 +219,6 @@ def restore(
       f"{workdir}: no checkpoint for config.eval.select={config.eval.select!r}"
     )
   return restored
-
-
-def describe(
-  config: ml_collections.ConfigDict,
-  run: str,
-  step: int,
-  dataset: data.Dataset,
-) -> evaluation.Subject:
-  """The columns that all rows of a run share."""
-  fed = [config.method.input.name]
-  if config.method.view.name != "none":
-    fed.append(config.method.view.name)
-  return evaluation.Subject(
-    run=run,
-    method=config.method.name + _SELECTED.get(config.eval.select, ""),
-    seed=config.seed,
-    step=step,
-    dataset=dataset.name,
-    split=config.data.test_split,
-    n_examples=len(dataset),
-    trained_on="+".join(fed),
-  )
-
-
-def judge_state(
-  config: ml_collections.ConfigDict,
-  subject: evaluation.Subject,
-  judge: Judge,
-  state: state_lib.State,
-  results: evaluation.Results,
-) -> Iterator[Perturbation]:
-  """Judges a state in every cell of `grid(config)` whose rows are missing.
-
-  A network that adapts to test inputs, too, is judged as one more method, in
-  the cells that are `adaptable`.
-
-  Args:
-    config: The run's config.
-    subject: As made by `describe`.
-    judge: Judges on the split that the subject names.
-    state: The state, on the host or on one device.
-    results: Where rows go.
-
-  Yields:
-    Each cell, when its rows are written.
-  """
-  whole = state.variables()
-  if config.eval.sparsity:
-    weights = methods.network(whole)["params"]
-    evaluation.measure_weights(subject, weights, results)
-  if config.eval.network:
-    judge.measure_network(subject, whole, results)
-  variables = judge.place(whole)
-
-  def judge_cell(cell: Perturbation) -> dict[str, np.ndarray]:
-    if cell.name != evaluation.PRUNED:
-      return judge(variables, cell)
-    pruned = {**whole, "params": _prune(whole["params"], cell.strength)}
-    return judge(judge.place(pruned), cell)
-
-  task = evaluation.task_of(config.data.targets)
-  cells = grid(config)
-  measured = [c for c in cells if isinstance(c, evaluation.Curvature)]
-  views = [c for c in cells if isinstance(c, evaluation.Geometry)]
-  judged = [c for c in cells if c not in measured and c not in views]
-  yield from evaluation.run(subject, judge_cell, judged, results, task)
-  for name in config.eval.adapt:
-    judge_adapted = functools.partial(judge.adapted, variables, name)
-    yield from evaluation.run(
-      evaluation.adapted(subject, name),
-      judge_adapted,
-      adaptable(judged),
-      results,
-      task,
-    )
-  if views:
-    yield from judge.measure_geometry(subject, whole, views, results)
-  yield from judge.measure_curvature(subject, variables, measured, results)
-  for way in config.eval.smooth_evals:
-    yield from judge_state(
-      smoothed_as(config, way),
-      evaluation.smoothed_as(subject, way),
-      judge.behind(smoothed_as(config, way)),
-      state,
-      results,
-    )
-
-
-def smoothed_as(
-  config: ml_collections.ConfigDict, smooth_eval: str
-) -> ml_collections.ConfigDict:
-  """The config of the same run with another smoother, or none, when judged.
-
-  What is of the weights alone is not asked for again.
-  """
-  other = config.copy_and_resolve_references()
-  other.method.input.smooth_eval = smooth_eval
-  other.eval.smooth_evals = ()
-  other.eval.sparsity = other.eval.network = False
-  if smooth_eval == "off":
-    # A network on its own has one gradient.
-    other.eval.attack_gradients = ("worst",)
-  return other
-
-
-_prune = jax.jit(evaluation.prune)
-
-
-def grid(config: ml_collections.ConfigDict) -> list[Perturbation]:
-  """All that a run is judged under: noises, and whatever else is asked for."""
-  pruned = config.eval.pruned_shares if config.eval.sparsity else ()
-  attacked = evaluation.attack_cells(
-    config.eval.attack_eps,
-    steps=config.eval.attack_steps,
-    restarts=config.eval.attack_restarts,
-    examples=config.eval.attack_examples,
-    norm=config.eval.attack_norm,
-    gradients=config.eval.attack_gradients,
-  )
-  queried = evaluation.square_cells(
-    config.eval.attack_eps,
-    queries=config.eval.attack_queries,
-    examples=config.eval.attack_query_examples,
-  )
-  measured = evaluation.curvature_cells(
-    config.eval.curvature_examples,
-    config.eval.curvature_h,
-    config.eval.curvature_std,
-  )
-  corrupted = evaluation.corruption_cells(
-    uniform_eps=config.eval.uniform_eps,
-    patches=config.eval.patches,
-    resolutions=config.eval.resolutions,
-    salt_and_pepper=config.eval.salt_and_pepper,
-    combined=config.eval.combined,
-    shot=config.eval.shot,
-    drift_stds=config.eval.drift_stds,
-    drift_period=config.eval.drift_period,
-  )
-  return [
-    *noise_grid(config),
-    *corrupted,
-    *evaluation.pruned_cells(pruned),
-    *attacked,
-    *queried,
-    *evaluation.geometry_cells(
-      config.eval.features_stds, config.eval.features_examples
-    ),
-    *measured,
-  ]
-
-
-def adaptable(cells: Sequence[Perturbation]) -> list[Perturbation]:
-  """The cells of test inputs as such, neither attacked nor measured."""
-  other = evaluation.Attack, evaluation.Curvature, evaluation.Geometry
-  return [
-    cell
-    for cell in cells
-    if not isinstance(cell, other) and cell.name != evaluation.PRUNED
-  ]
-
-
-def noise_grid(config: ml_collections.ConfigDict) -> list[Perturbation]:
-  """The test noises of `config.eval`."""
-  return evaluation.grid(
-    config.eval.gaussian_stds,
-    config.eval.alphas,
-    config.eval.flip_rates,
-    burst_alphas=config.eval.burst_alphas,
-    burst_rates=config.eval.burst_rates,
-    burst_share=config.eval.burst_share,
-    burst_length=config.eval.burst_length,
-  )
 
 
 def abstract_state(

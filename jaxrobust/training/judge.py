@@ -1,6 +1,7 @@
 """Judging parameters on a split, under any cell, on all devices."""
 
 import copy
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from jaxrobust.evaluation import Perturbation
 from jaxrobust.training import parallel
 from jaxrobust.training.adapting import Adapter
 from jaxrobust.training.attacking import AttackJudge
+from jaxrobust.training.certifying import LogitJudge, first_batches
 from jaxrobust.training.curving import CurvatureJudge
 from jaxrobust.training.geometry import GeometryJudge
 
@@ -43,6 +45,8 @@ class Judge:
   ):
     count = len(launcher.devices)
     self._dataset = dataset
+    self._data_dir = config.data.data_dir
+    self._num_classes = config.data.num_classes
     self._purpose = tag
     self._others: dict[str, Judge] = {}
     self._model, self._forward = model, method.forward
@@ -69,6 +73,9 @@ class Judge:
       config.data.num_classes,
       launcher,
       self._batch_size,
+    )
+    self._logits = LogitJudge(
+      model, method.forward, is_image, launcher, config.eval.batch_size
     )
     judge = evaluation.task_of(config.data.targets).judge
     self._predict = launcher.map(
@@ -105,6 +112,16 @@ class Judge:
       )
 
     self._corrupt = corrupt
+
+    @functools.cache
+    def corrupt_commonly(corruption: str, table: str) -> Callable[..., Any]:
+      return launcher.map(
+        evaluation.make_common_step(corruption, table),
+        sharded_in=(True, False, False, False),
+        sharded_out=True,
+      )
+
+    self._corrupt_commonly = corrupt_commonly
 
   def on(self, dataset: data.Dataset, seed: int) -> "Judge":
     """The same judge, nothing compiled anew, on another split and seed."""
@@ -202,6 +219,57 @@ class Judge:
       evaluation.linear_head(own),
     )
 
+  def measure_calibration(
+    self,
+    subject: evaluation.Subject,
+    variables: Mapping[str, Any],
+    cells: Sequence[evaluation.Calibration],
+    results: evaluation.Results,
+    validation: data.Dataset | None,
+  ) -> Iterator[Perturbation]:
+    """Appends the rows of calibration; the variables are on every device."""
+
+    def measure(cell: evaluation.Calibration) -> Any:
+      dataset = self._dataset
+      test = self._logits.predictions(
+        variables, dataset, cell.count(len(dataset))
+      )
+      if validation is None:
+        return test, None
+      return test, self._logits.predictions(
+        variables, validation, len(validation)
+      )
+
+    return evaluation.measure_calibration(subject, measure, cells, results)
+
+  def measure_certified(
+    self,
+    subject: evaluation.Subject,
+    variables: Mapping[str, Any],
+    cells: Sequence[evaluation.Certified],
+    results: evaluation.Results,
+  ) -> Iterator[Perturbation]:
+    """Appends the rows of smoothing; the variables are on every device."""
+
+    def measure(cell: evaluation.Certified) -> evaluation.Votes:
+      return self._logits.votes(variables, cell, self._dataset, self._key)
+
+    return evaluation.measure_certified(subject, measure, cells, results)
+
+  def self_checks(
+    self,
+    subject: evaluation.Subject,
+    variables: Mapping[str, Any],
+    cells: Sequence[evaluation.SelfCheck],
+    results: evaluation.Results,
+  ) -> Iterator[Perturbation]:
+    """Appends the rows of the attacks' checks of themselves."""
+
+    def check(cell: evaluation.SelfCheck) -> dict[str, float]:
+      return self._attack.check(variables, cell, self._dataset, self._key)
+
+    return evaluation.run_self_checks(subject, check, cells, results)
+
   def place(self, tree: Any) -> Any:
     """Puts a whole copy, as of the variables, on every device."""
     return self._launcher.replicate(tree)
@@ -212,12 +280,22 @@ class Judge:
     """The numbers of each example that the task's `judge` gives, [N] each."""
     if isinstance(cell, evaluation.Attack):
       return self._attack(variables, cell, self._dataset, self._key)
+    if isinstance(cell, evaluation.OfficialCorruption):
+      other = copy.copy(self)
+      other._dataset = cell.load(self._data_dir, self._num_classes)
+      clean = dataclasses.replace(evaluation.CLEAN, first=cell.first)
+      return other(variables, clean)
     judge_batch = self._judging(variables, cell)
-    loader = data.Loader(
-      self._dataset, self._batch_size, shuffle=False, epochs=1
-    )
+    count = cell.count(len(self._dataset))
+    if count == len(self._dataset):
+      batches: Any = data.Loader(
+        self._dataset, self._batch_size, shuffle=False, epochs=1
+      )
+    else:
+      batches = first_batches(self._dataset, count, self._batch_size)
+      batches = (batch for batch, _ in batches)
     outputs, masks = [], []
-    for batch in loader:
+    for batch in batches:
       masks.append(batch["mask"] > 0)
       outputs.append(judge_batch(self._launcher.shard(batch)))
     real = np.concatenate(masks)
@@ -225,6 +303,23 @@ class Judge:
     return {
       name: np.concatenate([o[name] for o in whole])[real] for name in whole[0]
     }
+
+  def pictures(self, cell: Perturbation, count: int) -> np.ndarray:
+    """The first images of the split under one noise or corruption.
+
+    Args:
+      cell: A noise or a corruption.
+      count: How many images.
+
+    Returns:
+      float32 [count, H, W, C], in [0, 1].
+    """
+    perturb = self._perturbing(cell)
+    for batch, rows in first_batches(
+      self._dataset, min(count, len(self._dataset)), self._batch_size
+    ):
+      return self._launcher.gather(perturb(self._launcher.shard(batch)))[:rows]
+    raise ValueError("an empty split has no pictures")
 
   def adapted(
     self, variables: Mapping[str, Any], name: str, cell: Perturbation
@@ -247,6 +342,10 @@ class Judge:
   def _perturbing(self, cell: Perturbation) -> Callable[[Any], Any]:
     """What makes a cell's inputs of a batch, on the devices."""
     key, tag = self._key, self._tag
+    if isinstance(cell, evaluation.CommonCorruption):
+      corrupt = self._corrupt_commonly(cell.corruption, cell.table)
+      settings = self.place(cell.settings(self._dataset.shape))
+      return lambda batch: corrupt(batch, key, tag, settings)
     if isinstance(cell, evaluation.Corruption):
       corrupt = self._corrupt(cell.kind, cell.options)
       strength = self.place(np.float32(cell.strength))
@@ -259,7 +358,7 @@ class Judge:
   ) -> Callable[[Any], Any]:
     """What judges a batch on the devices under one cell."""
     key, tag = self._key, self._tag
-    if isinstance(cell, evaluation.Corruption):
+    if isinstance(cell, evaluation.Corruption | evaluation.CommonCorruption):
       corrupt = self._perturbing(cell)
       return lambda batch: self._judge_corrupted(
         variables, batch, corrupt(batch)

@@ -16,8 +16,9 @@ from jaxrobust.training import parallel
 from jaxrobust.training.assembly import assemble, make_loader
 from jaxrobust.training.checkpoints import Checkpoints
 from jaxrobust.training.checks import validate
-from jaxrobust.training.evaluate import Judge, judge_run, open_checkpoints
+from jaxrobust.training.evaluate import judge_run, open_checkpoints
 from jaxrobust.training.interruption import Interruption
+from jaxrobust.training.judge import Judge
 from jaxrobust.training.logging import MetricWriter, Progress, note_environment
 from jaxrobust.training.smoothed import Stopped, smoothed
 

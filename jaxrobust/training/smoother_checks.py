@@ -20,11 +20,18 @@ def validate_smoother(
     ConfigError: Naming the first field that is wrong.
   """
   gradients = tuple(config.eval.attack_gradients)
+  of_smoother = hasattr(method.forward, "gradients")
   check(
-    gradients == ("worst",) or hasattr(method.forward, "gradients"),
+    of_smoother or set(gradients) <= {"worst", "adaptive"},
     "eval.attack_gradients",
     gradients,
     "('worst',) for a network that is not judged behind a smoother",
+  )
+  check(
+    "adaptive" not in gradients or hasattr(type(method.forward), "adaptive"),
+    "eval.attack_gradients",
+    gradients,
+    "without 'adaptive' but for a forward with noise and without a smoother",
   )
   own = method.input
   _validate_ways(config, own)

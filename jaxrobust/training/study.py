@@ -29,7 +29,8 @@ from jaxrobust.training.config import (
   flat,
   model_arguments,
 )
-from jaxrobust.training.evaluate import Judge, describe, judge_state
+from jaxrobust.training.judge import Judge
+from jaxrobust.training.judging import describe, judge_state
 from jaxrobust.training.replicates import Diverged, train_replicates
 
 # Both are functions of the accuracy and of the number of examples.
@@ -262,7 +263,8 @@ def _run_cell(cell: Cell, path: pathlib.Path, data_dir: str | None) -> str:
   for config, state, dataset in zip(configs, states, sets, strict=True):
     subject = describe(config, cell.run_of(config), int(state.step), dataset)
     judged = judge.on(dataset, config.seed)
-    for _ in judge_state(config, subject, judged, state, results):
+    variables = state.variables()
+    for _ in judge_state(config, subject, judged, variables, results):
       pass
   partial.replace(path)
   headline = evaluation.task_of(first.data.targets).headline

@@ -21,11 +21,12 @@ from jaxrobust import data, evaluation
 from jaxrobust.training import config as config_lib
 from jaxrobust.training import parallel
 from jaxrobust.training.assembly import assemble, make_loader
+from jaxrobust.training.cells import noise_grid
 from jaxrobust.training.checkpoints import Checkpoints
 from jaxrobust.training.checks import validate
 from jaxrobust.training.config import ConfigError
-from jaxrobust.training.evaluate import Judge, noise_grid
 from jaxrobust.training.interruption import Interruption
+from jaxrobust.training.judge import Judge
 from jaxrobust.training.logging import MetricWriter, Progress
 from jaxrobust.tuning import choice, mix, traced_strength
 from jaxrobust.tuning.hypergradient import Hyper, Strength, make_hyper_step

@@ -13,7 +13,8 @@ from jaxrobust import data, evaluation, methods
 from jaxrobust.training import config as config_lib
 from jaxrobust.training import parallel
 from jaxrobust.training.assembly import Assembly, assemble, make_loader
-from jaxrobust.training.evaluate import Judge, noise_grid
+from jaxrobust.training.cells import noise_grid
+from jaxrobust.training.judge import Judge
 from jaxrobust.training.smoothed import Stopped, smoothed
 from jaxrobust.tuning import mix, traced_strength
 

@@ -200,7 +200,7 @@ def test_a_vanishing_gradient_still_has_a_direction():
     ({"eps": 1, "steps": 0}, "steps=0: must be at least 1"),
     ({"eps": 1, "restarts": 0}, "restarts=0: must be at least 1"),
     ({"eps": 1, "norm": "l1"}, "norm='l1': must be one of .*linf.*l2"),
-    ({"eps": 1, "loss": "dlr"}, "loss='dlr': must be one of .*ce.*margin"),
+    ({"eps": 1, "loss": "cw"}, "loss='cw': must be one of .*ce.*margin.*dlr"),
     ({"eps": 1, "keep": "all"}, "keep='all': must be one of"),
     ({"eps": 1, "keep": "last", "restarts": 2}, "keep='last' with restarts=2"),
     ({"eps": 1, "restarts": 2, "random_start": False}, "restarts=2: must be 1"),

@@ -11,7 +11,8 @@ from rich.console import Console
 import jaxrobust
 from jaxrobust import data, evaluation, methods, models
 from jaxrobust.training import parallel
-from jaxrobust.training.evaluate import Judge, judge_run
+from jaxrobust.training.evaluate import judge_run
+from jaxrobust.training.judge import Judge
 
 FIELDS = {
   "uniform_eps": (0.1, 0.3),

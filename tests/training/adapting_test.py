@@ -16,9 +16,9 @@ from jaxrobust import data, evaluation, methods, models
 from jaxrobust.commands import evaluate as evaluate_command
 from jaxrobust.training import config as config_lib
 from jaxrobust.training import parallel
-from jaxrobust.training import state as state_lib
-from jaxrobust.training.evaluate import adaptable, describe, grid, judge_state
+from jaxrobust.training.cells import adaptable, grid
 from jaxrobust.training.judge import Judge
+from jaxrobust.training.judging import describe, judge_state
 
 # Of 50 examples, batches of 16 and of 20 leave an unequal last one.
 EXAMPLES, CELLS = 50, ("clean", "gaussian", "uniform")
@@ -105,19 +105,12 @@ class Run:
     return judge.adapted(judge.place(self.variables), name, cell)
 
   def rows(self, path):
-    """Of a state with the network's variables, as `judge_run` writes them."""
-    state = state_lib.State(
-      np.int32(3),
-      self.variables["params"],
-      self.variables["batch_stats"],
-      {},
-      {},
-      {},
-      jax.random.key(0),
-    )
+    """Of the network's variables, as `judge_run` writes them."""
     subject = describe(self.config, "run", 3, self.dataset)
     results = evaluation.Results(path)
-    cells = list(judge_state(self.config, subject, self.judge, state, results))
+    cells = list(
+      judge_state(self.config, subject, self.judge, self.variables, results)
+    )
     return cells, evaluation.read_rows(path)
 
 

@@ -59,7 +59,7 @@ WRONG = [
   ("eval.attack_norm", "l1", "one of linf, l2"),
   ("eval.attack_steps", 0, "at least 1"),
   ("eval.attack_restarts", 0, "at least 1"),
-  ("eval.attack_examples", 0, "at least 1"),
+  ("eval.attack_examples", -1, "at least 0"),
   ("eval.attack_queries", -1, "at least 0"),
   ("eval.attack_query_examples", 0, "at least 1"),
   ("eval.alphas", ("a",), "numbers"),
