@@ -4,9 +4,9 @@ Paper: arXiv 2311.10803. A fully connected network on MNIST, trained without
 noise, with Gaussian noise, with alpha-stable noise of tail index 0.5 to 1.8 and
 with several tail indices at once, all at P(|noise| > 0.5) = 0.126, judged clean
 and under the 15 corruptions of MNIST-C on all test images. The corruptions are
-made by `jaxrobust.corruptions`, and the rows say `generated`: the official files
-are read with `corrupted_files = "tfds"` where TFDS has prepared
-mnist_corrupted. The paper's widths, epochs and strengths are not known.
+made by `jaxrobust.corruptions`, and the rows say `generated`; the official ones
+are read with `corrupted_files = "tfds"` where TFDS has mnist_corrupted. The
+paper's widths, epochs and strengths are not known.
 
 5 seeds, 5 epochs, last epoch.
 

@@ -88,6 +88,7 @@ def make_fab_step(
     the example itself before the `first`.
 
   Example:
+    >>> import jax
     >>> from jaxrobust import methods, models
     >>> model = models.build("mlp", num_classes=3, hidden=(4,))
     >>> forward = methods.forwards.deterministic()
