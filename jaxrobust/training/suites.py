@@ -1,8 +1,8 @@
 """The suites: what a finished model is judged under, in three sizes.
 
 A suite sets fields of `config.eval`. What it takes from the run is the radii of
-attacks, where the config has some, and the tail indices and strengths of its
-noise grids, so that what a model was trained on is tested, too. Choosing a
+attacks and the tail indices and strengths of the noise grids, where the config
+has some, so that what a model was trained on is tested, too. Choosing a
 model never looks at a suite: only `evaluate` applies it.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 import ml_collections
 
-from jaxrobust.training.config import ConfigError
+from jaxrobust.training.config import ConfigError, default_config
 
 # Of undefended and of adversarially trained networks on such images, by the
 # side of an image: the first whose side is large enough.
@@ -62,7 +62,8 @@ def _quick(config: ml_collections.ConfigDict) -> None:
 def _standard(config: ml_collections.ConfigDict) -> None:
   """Noise grids and occlusion on all images; attacks on 1,000."""
   own = config.eval
-  grids = {name: own[name] for name in _GRIDS}
+  usual = default_config().eval
+  grids = {name: tuple(own[name]) or tuple(usual[name]) for name in _GRIDS}
   _nothing(config)
   own.update(grids)
   own.calibration = not config.data.targets

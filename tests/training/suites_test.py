@@ -89,6 +89,14 @@ def test_full_judges_every_example():
   assert {"certified", "curvature", "calibration", "pruned"} <= kinds(config)
 
 
+def test_a_run_without_noise_grids_gets_the_usual_ones():
+  without = suited("standard", gaussian_stds=(), alphas=(), flip_rates=())
+  assert {"gaussian", "alpha_stable"} <= kinds(without)
+  own = suited("standard", gaussian_stds=(0.7,))
+  stds = [c.strength for c in grid(own) if c.name == "gaussian"]
+  assert stds == [0.7]
+
+
 def test_radii_of_the_run_are_kept():
   config = suited("standard", attack_eps=(0.05,))
   ensembles = [c for c in grid(config) if isinstance(c, evaluation.Ensemble)]
