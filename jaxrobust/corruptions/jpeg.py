@@ -145,8 +145,9 @@ def _there_and_back(plane, step):
   blocks = _forward(jnp.swapaxes(blocks, 0, 1), 2, 15)
   # What the transform gives is 8 times as large; halves round away from zero.
   size = 8 * step[:, :, None]
-  # Below 2^24 the whole part of a quotient of floats is exact, and it is fast.
-  size, halves = size.astype(jnp.float32), (size // 2).astype(jnp.float32)
+  # Quotients of floats are fast. Half a unit more keeps them off whole numbers,
+  # below which a division by way of the reciprocal could fall.
+  size, halves = size.astype(jnp.float32), (size // 2 + 0.5).astype(jnp.float32)
   quotient = (jnp.abs(blocks).astype(jnp.float32) + halves) / size
   level = jnp.sign(blocks) * jnp.floor(quotient).astype(jnp.int32)
   blocks = _inverse(level * step[:, :, None], 11)

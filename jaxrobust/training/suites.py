@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 import ml_collections
 
+from jaxrobust import methods
 from jaxrobust.training.config import ConfigError, default_config
 
 # Of undefended and of adversarially trained networks on such images, by the
@@ -70,7 +71,8 @@ def _standard(config: ml_collections.ConfigDict) -> None:
   own.attack_eps = _radii(config)
   own.attacks = ("standard",)
   own.attack_examples = 1000
-  if config.method.forward.name != "deterministic":
+  forward = methods.build(config.method, tuple(config.data.shape)).forward
+  if hasattr(type(forward), "adaptive"):
     own.attack_gradients = ("adaptive",)
   if len(config.data.shape) == 3:
     side = min(config.data.shape[:2])
