@@ -1,10 +1,10 @@
 r"""Every preset, and the first mixtures, through the standard suite.
 
 MNIST, LeNet-5: clean and under noise grids and occlusion on all test images,
-under MNIST-C's corruptions (made by us, `generated`) on 2,000, under the standard
-ensemble of attacks at eps 0.1 on the first 1,000; calibration. Noise inside a
-network is attacked adaptively, smoothers through their derivative, straight
-through them and past them.
+under MNIST-C's corruptions (made by us, `generated`) on 2,000, under the
+standard ensemble of attacks at eps 0.1 on the first 1,000; calibration. Noise
+inside a network is attacked adaptively, smoothers through their derivative,
+straight through them and past them.
 
   mnist/preset     one network per preset
   mnist/mixture    alpha-stable noise as the second view of the discriminative
@@ -15,7 +15,8 @@ through them and past them.
 3 seeds of each, 5 epochs of all training images, last epoch. `--list` names the
 cells that were not run, with their cost.
 
-Budget: 2 hours on 2 CPU cores. Data: MNIST as a TFDS folder.
+Budget: 2 hours on 2 CPU cores (not measured: it has not been run yet). Data:
+MNIST as a TFDS folder.
 
   jaxrobust study --study=configs/studies/all_methods.py \
     --out=results/all_methods --data_dir=DATA --workers=2

@@ -10,7 +10,8 @@ paper's widths, epochs and strengths are not known.
 
 5 seeds, 5 epochs, last epoch.
 
-Budget: 1 hour on 2 CPU cores. Data: MNIST as a TFDS folder.
+Budget: 1 hour on 2 CPU cores (not measured: it has not been run yet). Data:
+MNIST as a TFDS folder.
 
   jaxrobust study --study=configs/studies/common_corruptions.py \
     --out=results/common_corruptions --data_dir=DATA --workers=2
