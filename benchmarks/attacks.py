@@ -79,7 +79,7 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
   Raises:
     ImportError: If torch or pyautoattack is missing.
   """
-  import torch
+  import torch  # pyright: ignore[reportMissingImports]
   from pyautoattack import (  # pyright: ignore[reportMissingImports]
     AutoAttack,
   )
@@ -184,8 +184,8 @@ def trained(
 
 def twin(config: Any, variables: dict[str, Any]) -> Any:
   """The same network in PyTorch."""
-  import torch
-  from torch import nn
+  import torch  # pyright: ignore[reportMissingImports]
+  from torch import nn  # pyright: ignore[reportMissingImports]
 
   params = jax.tree.map(np.asarray, variables["params"])
   mean = torch.tensor(config.model.mean).view(1, 3, 1, 1)

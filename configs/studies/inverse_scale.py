@@ -55,6 +55,22 @@ SENSITIVITY = {
   "x": {"output": "x"},
 }
 GPU = "for a GPU: a ResNet-18 takes some 15 CPU hours a seed"
+# What has no rows yet: CPU seconds, as measured of cells that are like it.
+NOT_RUN = {
+  "mnist/level/inverse_scale, level 0.15": 400,
+  "mnist/baseline/low_pass": 200,
+  "mnist/baseline/median": 300,
+  "mnist/iterative/inverse_scale, iterative, one flow": 400,
+  "mnist/sensitivity/inverse_scale, level 0.2, steps=5": 400,
+  "mnist/sensitivity/inverse_scale, level 0.2, nu=0.3": 400,
+  "mnist/sensitivity/inverse_scale, level 0.2, Py": 400,
+  "mnist/sensitivity/inverse_scale, level 0.2, x": 400,
+  "cifar10/level/inverse_scale, level 0.3": 1600,
+  "cifar10/baseline/blur": 700,
+  "cifar10/baseline/low_pass": 700,
+  "cifar10/baseline/median": 800,
+  "cifar10/baseline/chambolle": 1200,
+}
 
 
 def get_study(variant: str | None = None) -> training.Study:
@@ -200,6 +216,8 @@ def _iterative(base, fractions, **options):
 
 def _cell(group, config, not_run=""):
   name = f"{group}/{config.method.name}"
+  if name in NOT_RUN:
+    not_run = f"not run yet: about {NOT_RUN[name]} CPU seconds"
   return training.Cell(name, training.repeat(config, SEEDS), not_run)
 
 

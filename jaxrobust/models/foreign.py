@@ -104,7 +104,7 @@ def from_torch(module: Any, num_classes: int) -> LogitsFn:
   Returns:
     From images [N, H, W, C], float32, to logits [N, K], as `from_callback`.
   """
-  import torch
+  import torch  # pyright: ignore[reportMissingImports]
 
   module = module.eval()
   parameter = next(module.parameters(), torch.zeros(()))
