@@ -217,7 +217,7 @@ def _iterative(base, fractions, **options):
 def _cell(group, config, not_run=""):
   name = f"{group}/{config.method.name}"
   if name in NOT_RUN:
-    not_run = f"not run yet: about {NOT_RUN[name]} CPU seconds"
+    not_run = f"yet to be run, in about {NOT_RUN[name]} CPU seconds"
   return training.Cell(name, training.repeat(config, SEEDS), not_run)
 
 
