@@ -69,7 +69,6 @@ NOT_RUN = {
   "cifar10/baseline/blur": 700,
   "cifar10/baseline/low_pass": 700,
   "cifar10/baseline/median": 800,
-  "cifar10/baseline/chambolle": 1200,
 }
 
 
