@@ -66,7 +66,6 @@ NOT_RUN = {
   "mnist/sensitivity/inverse_scale, level 0.2, Py": 400,
   "mnist/sensitivity/inverse_scale, level 0.2, x": 400,
   "cifar10/level/inverse_scale, level 0.3": 1600,
-  "cifar10/baseline/blur": 700,
   "cifar10/baseline/low_pass": 700,
   "cifar10/baseline/median": 800,
 }
