@@ -192,7 +192,10 @@ def draw_differences(rows: Rows) -> "Figure":
     axes.set_yticks(places, [cell_label(*line) for line in found])
     axes.set(title=group, xlabel="accuracy less standard training's, points")
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(fontsize="small")
+    # Below, where it hides nothing.
+    axes.legend(
+      fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2
+    )
   return figure
 
 
