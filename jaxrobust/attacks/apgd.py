@@ -122,9 +122,7 @@ def apgd(
     ensemble of diverse parameter-free attacks
     <https://arxiv.org/abs/2003.01690>`_, 2020, algorithm 1 and section 3.
   """
-  gradient.check(eps=eps, steps=steps, norm=norm, loss=loss)
-  if low is not None and high is not None and not low < high:
-    raise ValueError(f"low={low}, high={high}: low must be less than high")
+  gradient.check(eps=eps, steps=steps, norm=norm, loss=loss, low=low, high=high)
   keys = ball.image_keys(key, len(images))
   loss_fn = objectives.LOSSES[loss]
   if targets is not None:

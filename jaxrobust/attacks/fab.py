@@ -96,9 +96,7 @@ def fab(
     algorithm 1; the targeted version: `arXiv:2003.01690
     <https://arxiv.org/abs/2003.01690>`_, section 5.
   """
-  gradient.check(eps=0.0, steps=steps, norm=norm)
-  if not low < high:
-    raise ValueError(f"low={low}, high={high}: low must be less than high")
+  gradient.check(eps=0.0, steps=steps, norm=norm, low=low, high=high)
 
   def step(_, search):
     return fab_step(

@@ -175,9 +175,9 @@ def pgd(
     loss=loss,
     restarts=restarts,
     keep=keep,
+    low=low,
+    high=high,
   )
-  if low is not None and high is not None and not low < high:
-    raise ValueError(f"low={low}, high={high}: low must be less than high")
   if random_start:
     keys = ball.image_keys(key, len(images))
   elif restarts > 1:
@@ -245,6 +245,8 @@ def check(
   loss: str = "ce",
   restarts: int = 1,
   keep: str = "best",
+  low: float | None = None,
+  high: float | None = None,
 ) -> None:
   """Refuses parameters of an attack that are out of range.
 
@@ -256,6 +258,8 @@ def check(
     loss: As for `pgd`.
     restarts: As for `pgd`.
     keep: As for `pgd`.
+    low: As for `pgd`.
+    high: As for `pgd`.
 
   Raises:
     ValueError: Naming the parameter, its value and what is allowed.
@@ -275,5 +279,7 @@ def check(
   ):
     if value not in allowed:
       raise ValueError(f"{name}={value!r}: must be one of {allowed}")
+  if low is not None and high is not None and not low < high:
+    raise ValueError(f"low={low}, high={high}: low must be less than high")
   if keep == "last" and restarts > 1:
     raise ValueError(f"keep='last' with restarts={restarts}: must be 1")

@@ -6,6 +6,7 @@ two queries.
 """
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -88,22 +89,16 @@ def square(
     the queries and p_init = 0.8: Croce and Hein, `Reliable evaluation of
     adversarial robustness <https://arxiv.org/abs/2003.01690>`_, 2020.
   """
-  gradient.check(eps=eps)
+  gradient.check(eps=eps, low=low, high=high)
   if images.ndim != 4:
     raise ValueError(f"images of shape {images.shape}: must be [N, H, W, C]")
-  if low is not None and high is not None and not low < high:
-    raise ValueError(f"low={low}, high={high}: low must be less than high")
   keys = ball.image_keys(key, len(images))
   side = jnp.asarray(sides(queries, p_init, images.shape[1:3]))
   where = {"eps": eps, "low": low, "high": high}
 
-  def of_query(number):
-    return jax.vmap(jax.random.fold_in, (0, None))(keys, number)
-
-  def query(number, carry):
-    x, worst = carry
-    x, worst, _ = square_step(
-      of_query(number),
+  def query(number, own_keys, x, worst):
+    return square_step(
+      own_keys,
       logits_fn,
       x,
       worst,
@@ -112,14 +107,61 @@ def square(
       side=side[number],
       **where,
     )
-    return x, worst
+
+  def start(own_keys):
+    return stripes(own_keys, images, **where)
+
+  return search(keys, logits_fn, images, labels, start, query, queries)
+
+
+def search(
+  keys: jax.Array,
+  logits_fn: LogitsFn,
+  images: jax.Array,
+  labels: jax.Array,
+  start: Callable[[jax.Array], jax.Array],
+  query: Callable[..., tuple[jax.Array, jax.Array, jax.Array]],
+  queries: int,
+) -> jax.Array:
+  """Random search: a start, and one query after the other.
+
+  Args:
+    keys: [N] typed keys.
+    logits_fn: As for `square`, and so are the others.
+    images: The centres of the balls.
+    labels: int32 [N].
+    start: (keys of the query) -> the first images.
+    query: (number, keys of the query, images, their `worst_margin`) -> as
+      `square_step`.
+    queries: How many, the start among them.
+
+  Returns:
+    The images of the least margin; an image itself if it was misclassified.
+
+  Example:
+    >>> def logits_fn(x):
+    ...   return jnp.stack([x.sum((1, 2, 3)), -x.sum((1, 2, 3))], axis=1)
+    >>> keys = jax.random.split(jax.random.key(0), 1)
+    >>> x, label = jnp.ones((1, 1, 1, 1)), jnp.asarray([0])
+    >>> def query(number, keys, x, worst):
+    ...   return x, worst, worst
+    >>> found = search(keys, logits_fn, x, label, lambda keys: -x, query, 2)
+    >>> found.item()
+    -1.0
+  """
+
+  def of_query(number):
+    return jax.vmap(jax.random.fold_in, (0, None))(keys, number)
+
+  def step(number, carry):
+    return query(number, of_query(number), *carry)[:2]
 
   unchanged = worst_margin(logits_fn(images), labels)
-  striped = stripes(of_query(0), images, **where)
   fell = unchanged > 0
-  start = jnp.where(ball.wide(fell, images), images, striped)
-  worst = jnp.where(fell, unchanged, worst_margin(logits_fn(striped), labels))
-  return jax.lax.fori_loop(1, queries, query, (start, worst))[0]
+  first = start(of_query(0))
+  x = jnp.where(ball.wide(fell, images), images, first)
+  worst = jnp.where(fell, unchanged, worst_margin(logits_fn(first), labels))
+  return jax.lax.fori_loop(1, queries, step, (x, worst))[0]
 
 
 def sides(

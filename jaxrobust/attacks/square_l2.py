@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxrobust.attacks import ball, gradient
 from jaxrobust.attacks.ascent import LogitsFn
-from jaxrobust.attacks.square import sides, worst_margin
+from jaxrobust.attacks.square import search, sides, worst_margin
 
 _TINY = 1e-12
 # The start tiles the image with patterns of a fifth of its height.
@@ -80,26 +80,20 @@ def square_l2(
     adversarial attack via random search <https://arxiv.org/abs/1912.00049>`_,
     2020, algorithms 1 and 3.
   """
-  gradient.check(eps=eps)
+  gradient.check(eps=eps, low=low, high=high)
   if images.ndim != 4 or min(images.shape[1:3]) < _TILES:
     raise ValueError(
       f"images of shape {images.shape}: must be [N, H, W, C] with H, W >= "
       f"{_TILES}"
     )
-  if low is not None and high is not None and not low < high:
-    raise ValueError(f"low={low}, high={high}: low must be less than high")
   keys = ball.image_keys(key, len(images))
   side = jnp.asarray(odd_sides(queries, p_init, images.shape[1:3]))
   shapes = jnp.asarray(patterns(images.shape[1:3]))
   where = {"eps": eps, "low": low, "high": high}
 
-  def of_query(number):
-    return jax.vmap(jax.random.fold_in, (0, None))(keys, number)
-
-  def query(number, carry):
-    x, worst = carry
-    x, worst, _ = square_l2_step(
-      of_query(number),
+  def query(number, own_keys, x, worst):
+    return square_l2_step(
+      own_keys,
       logits_fn,
       x,
       worst,
@@ -109,14 +103,11 @@ def square_l2(
       shapes=shapes,
       **where,
     )
-    return x, worst
 
-  unchanged = worst_margin(logits_fn(images), labels)
-  fell = unchanged > 0
-  tiled = tiles(of_query(0), images, **where)
-  start = jnp.where(ball.wide(fell, images), images, tiled)
-  worst = jnp.where(fell, unchanged, worst_margin(logits_fn(tiled), labels))
-  return jax.lax.fori_loop(1, queries, query, (start, worst))[0]
+  def start(own_keys):
+    return tiles(own_keys, images, **where)
+
+  return search(keys, logits_fn, images, labels, start, query, queries)
 
 
 def odd_sides(

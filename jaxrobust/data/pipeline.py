@@ -195,3 +195,27 @@ def padded(
   else:
     inputs = np.zeros((size, *dataset.shape), dataset.dtype)
   return {"inputs": inputs, "labels": labels, **batch}
+
+
+def first_batches(
+  dataset: Dataset, count: int, size: int
+) -> Iterator[tuple[Batch, int]]:
+  """Batches of the first examples of a split, in order, the last one padded.
+
+  Args:
+    dataset: the split.
+    count: how many examples.
+    size: the rows of a batch.
+
+  Yields:
+    A batch as those of `Loader`, and how many of its rows are examples.
+
+  Example:
+    >>> images = np.zeros((5, 8, 8, 1), np.uint8)
+    >>> dataset = Dataset("zeros", "test", images, np.arange(5), "abcde")
+    >>> [rows for _, rows in first_batches(dataset, count=4, size=3)]
+    [3, 1]
+  """
+  for first in range(0, count, size):
+    index = np.arange(first, min(first + size, count))
+    yield padded(dataset, index, size), len(index)

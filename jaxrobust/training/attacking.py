@@ -16,9 +16,9 @@ import numpy as np
 
 from jaxrobust import attacks, data, evaluation
 from jaxrobust.attacks import selfchecks
+from jaxrobust.data import pipeline
 from jaxrobust.methods.forwards import ForwardFn
 from jaxrobust.training import parallel
-from jaxrobust.training.certifying import first_batches
 from jaxrobust.training.climbing import Climber
 from jaxrobust.training.standing import Standing, nothing_found
 
@@ -184,7 +184,7 @@ class AttackJudge:
     count = cell.count(len(dataset))
     program = self._asked()
     first, second, silent, labels = [], [], [], []
-    for batch, rows in first_batches(dataset, count, self._batch_size):
+    for batch, rows in pipeline.first_batches(dataset, count, self._batch_size):
       placed = self._launcher.place_shards(batch)
       for answers in (first, second):
         logits, still = program(variables, placed)
@@ -304,11 +304,11 @@ class AttackJudge:
         put(programs.start(variables, batch, found, key, self._tag, radius))
       for first in range(1, cell.queries, _QUERIES_IN_A_PASS):
         numbers = range(first, min(first + _QUERIES_IN_A_PASS, cell.queries))
+        placed = [whole(np.asarray([n, sides[n]], np.int32)) for n in numbers]
         for batch, worst, put in part.batches(*self._sizes):
-          for number in numbers:
+          for number, query in zip(numbers, placed, strict=True):
             if number % _CHECK_EVERY == 0 and not part.any_stands(worst):
               break
-            query = whole(np.asarray([number, sides[number]], np.int32))
             worst = programs.step(
               variables, batch, worst, key, self._tag, query, radius
             )

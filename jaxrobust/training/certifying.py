@@ -74,7 +74,7 @@ class LogitJudge:
       Their logits and labels.
     """
     logits, labels = [], []
-    for batch, rows in first_batches(dataset, count, self._size):
+    for batch, rows in pipeline.first_batches(dataset, count, self._size):
       found = self._logits(variables, self._launcher.shard(batch))
       logits.append(self._launcher.gather(found)[:rows])
       labels.append(batch["labels"][:rows])
@@ -113,7 +113,7 @@ class LogitJudge:
       return total
 
     selection, estimation, labels = [], [], []
-    for batch, rows in first_batches(
+    for batch, rows in pipeline.first_batches(
       dataset, cell.count(len(dataset)), self._size
     ):
       placed = self._launcher.place_shards(batch)
@@ -126,19 +126,3 @@ class LogitJudge:
       np.concatenate(estimation),
       np.concatenate(labels),
     )
-
-
-def first_batches(dataset: data.Dataset, count: int, size: int) -> Any:
-  """Batches of the first examples of a split, the last one padded.
-
-  Args:
-    dataset: The split.
-    count: How many examples.
-    size: Of a batch.
-
-  Yields:
-    A batch, and how many of its rows are examples.
-  """
-  for first in range(0, count, size):
-    index = np.arange(first, min(first + size, count))
-    yield pipeline.padded(dataset, index, size), len(index)

@@ -78,12 +78,11 @@ class CurvatureJudge:
     """
     program = self._program(cell.kind)
     strength = self._launcher.replicate(np.float32(cell.strength))
-    chosen = np.arange(cell.count(len(dataset)))
     found = []
-    for first in range(0, len(chosen), self._batch_size):
-      index = chosen[first : first + self._batch_size]
-      batch = pipeline.padded(dataset, index, self._batch_size)
+    for batch, real in pipeline.first_batches(
+      dataset, cell.count(len(dataset)), self._batch_size
+    ):
       measured = program(variables, self._launcher.shard(batch), key, strength)
       whole = self._launcher.gather(measured)
-      found.append({k: v[: len(index)] for k, v in whole.items()})
+      found.append({k: v[:real] for k, v in whole.items()})
     return {k: np.concatenate([part[k] for part in found]) for k in found[0]}

@@ -1,6 +1,6 @@
 """Measuring the geometry of activations on all devices, in two passes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -73,10 +73,10 @@ class GeometryJudge:
       What the two passes found.
     """
     gather, whole = self._launcher.gather, self._launcher.replicate
-    noise = whole(cell.noise)
+    noise, count = whole(cell.noise), cell.count(len(dataset))
     counts = np.zeros(self._num_classes, np.int64)
     sums: dict[str, np.ndarray] = {}
-    for batch, real in self._batches(cell, dataset):
+    for batch, real in pipeline.first_batches(dataset, count, self._batch_size):
       counts += np.bincount(batch["labels"][:real], minlength=self._num_classes)
       shard = self._launcher.shard(batch)
       found = gather(self._sums(variables, shard, key, tag, noise))
@@ -87,7 +87,7 @@ class GeometryJudge:
     means = {name: total / divisor for name, total in sums.items()}
     placed = whole({k: v.astype(np.float32) for k, v in means.items()})
     parts = []
-    for batch, real in self._batches(cell, dataset):
+    for batch, real in pipeline.first_batches(dataset, count, self._batch_size):
       shard = self._launcher.shard(batch)
       found = self._spread(variables, shard, key, tag, noise, placed)
       parts.append(jax.tree.map(lambda x, n=real: x[:n], gather(found)))
@@ -95,12 +95,3 @@ class GeometryJudge:
     return evaluation.Activations(
       counts, means, spread["squares"], spread.get("margins")
     )
-
-  def _batches(
-    self, cell: evaluation.Geometry, dataset: data.Dataset
-  ) -> Iterator[tuple[Any, int]]:
-    """Batches in order, and how many of their rows are real."""
-    chosen = np.arange(cell.count(len(dataset)))
-    for first in range(0, len(chosen), self._batch_size):
-      index = chosen[first : first + self._batch_size]
-      yield pipeline.padded(dataset, index, self._batch_size), len(index)

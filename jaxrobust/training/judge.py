@@ -12,11 +12,12 @@ import ml_collections
 import numpy as np
 
 from jaxrobust import data, evaluation, methods
+from jaxrobust.data import pipeline
 from jaxrobust.evaluation import Perturbation
 from jaxrobust.training import parallel
 from jaxrobust.training.adapting import Adapter
 from jaxrobust.training.attacking import AttackJudge
-from jaxrobust.training.certifying import LogitJudge, first_batches
+from jaxrobust.training.certifying import LogitJudge
 from jaxrobust.training.curving import CurvatureJudge
 from jaxrobust.training.geometry import GeometryJudge
 
@@ -292,7 +293,7 @@ class Judge:
         self._dataset, self._batch_size, shuffle=False, epochs=1
       )
     else:
-      batches = first_batches(self._dataset, count, self._batch_size)
+      batches = pipeline.first_batches(self._dataset, count, self._batch_size)
       batches = (batch for batch, _ in batches)
     outputs, masks = [], []
     for batch in batches:
@@ -315,7 +316,7 @@ class Judge:
       float32 [count, H, W, C], in [0, 1].
     """
     perturb = self._perturbing(cell)
-    for batch, rows in first_batches(
+    for batch, rows in pipeline.first_batches(
       self._dataset, min(count, len(self._dataset)), self._batch_size
     ):
       return self._launcher.gather(perturb(self._launcher.shard(batch)))[:rows]

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrobust import attacks, data, evaluation, models
+from jaxrobust import data, evaluation, models
 from jaxrobust.methods import forwards
 from jaxrobust.training import attacking, parallel, standing
 
@@ -263,7 +263,3 @@ def test_parts_and_batches_cover_whoever_stands_once(monkeypatch):
   assert "own" not in known
   np.testing.assert_array_equal(known["nll"][known["hits"]], seen)
   assert np.isneginf(known["nll"][::3]).all()
-
-
-def test_a_wanted_attack_is_public():
-  assert {"apgd", "fab", "square_l2"} <= set(attacks.__all__)
