@@ -21,6 +21,7 @@ from ml_collections import config_flags
 import jaxrobust
 from jaxrobust.commands import shell
 from jaxrobust.training import config as config_lib
+from jaxrobust.training import processes
 
 _HELP = f"""{__doc__}
 flags:
@@ -41,6 +42,7 @@ def _main(argv: list[str]) -> int:
     print(_HELP)
     return shell.DONE
   config, workdir = parse(argv)
+  processes.join()
   shell.use_compilation_cache()
   outcome = jaxrobust.train(config, workdir)
   if not outcome.finished:

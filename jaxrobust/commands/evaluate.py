@@ -10,6 +10,7 @@ import jaxrobust
 from jaxrobust import evaluation
 from jaxrobust import main as train
 from jaxrobust.commands import shell
+from jaxrobust.training import processes
 
 HELP = "judge a run's checkpoint, or a model of one's own"
 EXAMPLE = "jaxrobust evaluate --workdir=runs/first --suite=quick"
@@ -92,6 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
   """Evaluates and prints the table."""
   shell.use_compilation_cache()
+  processes.join()
   rows = _of_function(args) if args.model else _of_run(args)
   shell.print_table(rows, args.workdir)
   for line in evaluation.warnings_of(rows):

@@ -3,12 +3,15 @@
 import argparse
 import pathlib
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import jax
 
 from jaxrobust import data, evaluation, training
+from jaxrobust.export import ExportError
+from jaxrobust.training import processes
 from jaxrobust.training.checkpoints import CheckpointError
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 75
@@ -35,7 +38,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def guard(command: Callable[[], int]) -> int:
-  """Runs a command; turns what a user can mend into one line and a code."""
+  """Runs a command; turns what a user can mend into one line and a code.
+
+  One of several processes that failed ends here, without waiting for others.
+  """
+  return processes.leave(_code_of(command))
+
+
+def _code_of(command: Callable[[], int]) -> int:
   try:
     return command()
   except (UsageError, training.ConfigError, data.DataError) as error:
@@ -43,15 +53,32 @@ def guard(command: Callable[[], int]) -> int:
   except _WRONG_PATH as error:
     reason = f"{error.filename}: {error.strerror}" if error.filename else error
     return _fail(reason, WRONG_USE)
-  except (training.NonFiniteLoss, CheckpointError, OSError) as error:
+  except (
+    training.NonFiniteLoss,
+    CheckpointError,
+    ExportError,
+    processes.ProcessLost,
+    OSError,
+  ) as error:
     return _fail(error, FAILED)
   except KeyboardInterrupt:
     print("interrupted; the same command resumes", file=sys.stderr)
     return INTERRUPTED
+  except Exception as error:
+    if not processes.several():
+      raise
+    lost = processes.explain(error)
+    if lost is None:
+      traceback.print_exc()
+      return FAILED
+    return _fail(lost, FAILED)
 
 
 def _fail(error: Exception | str, code: int) -> int:
-  print(f"jaxrobust: {' '.join(str(error).split())}", file=sys.stderr)
+  who = "jaxrobust"
+  if processes.several():
+    who += f", process {jax.process_index()}"
+  print(f"{who}: {' '.join(str(error).split())}", file=sys.stderr)
   return code
 
 

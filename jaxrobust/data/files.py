@@ -22,6 +22,7 @@ class ImageFolder:
     files: the images' paths, sorted by class and name.
     labels: int32 [N].
     class_names: one name per class.
+    shape: (H, W, C) that images are brought to.
   """
 
   def __init__(self, path: str, split: str, shape: Sequence[int]):
@@ -47,7 +48,7 @@ class ImageFolder:
         f"config.data.shape is {tuple(shape)}; allowed for a folder of "
         "images: (height, width, 1) or (height, width, 3)"
       )
-    self._height, self._width, self._channels = shape
+    self.shape = tuple(shape)
     self.class_names = sorted({p.name for p in root.glob("[!.]*/[!.]*/")})
     self.files: list[pathlib.Path] = []
     labels = []
@@ -82,9 +83,8 @@ class ImageFolder:
       DataError: if the file is damaged.
     """
     file = self.files[position]
-    shape = (self._height, self._width, self._channels)
     try:
-      return images_lib.decode_image(file, shape)
+      return images_lib.decode_image(file, self.shape)
     # Pillow tells of damage by several types, SyntaxError among them.
     except (OSError, ValueError, SyntaxError, EOFError) as error:
       raise DataError(f"{file} is no readable image: {error}") from error

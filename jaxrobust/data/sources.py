@@ -1,6 +1,7 @@
 """The table of sources, and the one function that loads a split."""
 
 import importlib
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from jaxrobust.data.standardise import standardised
 
 # The stand-in of a regression has the class numbers of so many as its targets.
 _STAND_IN_LEVELS = 10
+# Images that are tried and not kept.
+_TRIED_AT_ONCE = 256
 
 
 def load(config: Any, split: str) -> Dataset:
@@ -44,6 +47,8 @@ def load(config: Any, split: str) -> Dataset:
       * `train_split`: the training split, for 'dataset';
       * `cache`: decode once into host arrays (True), or on demand (False;
         'tfds' and 'folder' only, the others are arrays already);
+      * `skip_corrupt`: leave out images of a folder that cannot be read, with
+        a warning that counts them, in place of an error;
       * `stand_in`: take embedded data of the declared shape and number of
         classes in place of the source.
     split: a split expression such as 'train[:90%]' or 'train[fold 0/5]'; see
@@ -169,6 +174,21 @@ def _load_folder(config: Any, split: Split) -> Dataset:
   total = len(folder.files)
   positions = np.arange(total)[split.positions(total, lambda: folder.labels)]
 
+  if config.cache or config.skip_corrupt:
+    images, corrupt = _decode(folder, positions, keep=config.cache)
+    readable = np.ones(len(positions), bool)
+    readable[list(corrupt)] = False
+    if corrupt:
+      told = _tell_corrupt(corrupt, len(positions))
+      if not readable.any():
+        raise DataError(told)
+      if not config.skip_corrupt:
+        raise DataError(
+          f"{told}; config.data.skip_corrupt=True leaves such out"
+        )
+      warnings.warn(f"{told}; left out", stacklevel=2)
+      images, positions = images[readable[: len(images)]], positions[readable]
+
   def read(indices):
     chosen = positions[indices]
     images = np.empty((len(chosen), *config.shape), np.uint8)
@@ -188,8 +208,44 @@ def _load_folder(config: Any, split: Split) -> Dataset:
       folder.class_names,
       folder.identity(),
     )
-  images, labels = read(np.arange(len(positions)))
+  labels = folder.labels[positions]
   return Dataset(name, split.expression, images, labels, folder.class_names)
+
+
+def _decode(
+  folder: files.ImageFolder, positions: np.ndarray, keep: bool
+) -> tuple[np.ndarray, dict[int, DataError]]:
+  """Decodes images; those that cannot be read are told apart.
+
+  Args:
+    folder: Where they are.
+    positions: Which of its files.
+    keep: False to try them only.
+
+  Returns:
+    The images, none without `keep`, zeros where one cannot be read; and for
+    the places of those why.
+  """
+  corrupt: dict[int, DataError] = {}
+  size = len(positions) if keep else min(len(positions), _TRIED_AT_ONCE)
+  images = np.empty((size, *folder.shape), np.uint8)
+  for first in range(0, len(positions), size):
+    part = positions[first : first + size]
+
+    def decode(place, first=first, part=part):
+      try:
+        return folder.decode(int(part[place]))
+      except DataError as error:
+        corrupt[first + place] = error
+        return np.zeros(folder.shape, np.uint8)
+
+    images_lib.decode_into(images[: len(part)], decode)
+  return (images if keep else images[:0]), dict(sorted(corrupt.items()))
+
+
+def _tell_corrupt(corrupt: dict[int, DataError], total: int) -> str:
+  first = next(iter(corrupt.values()))
+  return f"{len(corrupt)} of {total} images cannot be read, as {first}"
 
 
 def _load_npz(config: Any, split: Split) -> Dataset:

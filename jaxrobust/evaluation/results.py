@@ -42,18 +42,22 @@ class Results:
 
   Args:
     path: The file; made with its header when the first row comes.
+    writes: False to read what is there and keep what is appended in memory
+      alone: of several processes that judge together, one writes.
   """
 
-  def __init__(self, path: pathlib.Path):
+  def __init__(self, path: pathlib.Path, writes: bool = True):
     self._path = path
-    self._keys = set()
+    self._writes = writes
+    self._rows: dict[tuple[Any, ...], Any] = {}
     if path.exists():
-      _cut_half_line(path)
-      self._keys = {_key(row) for row in read_rows(path)}
+      if writes:
+        _cut_half_line(path)
+      self._rows = {_key(row): row["value"] for row in read_rows(path)}
 
   def __contains__(self, row: Mapping[str, Any]) -> bool:
     """Whether a row for this cell and metric is there, whatever its value."""
-    return _key(row) in self._keys
+    return _key(row) in self._rows
 
   def values(self, row: Mapping[str, Any]) -> dict[str, float]:
     """What is there of a cell.
@@ -64,13 +68,12 @@ class Results:
     Returns:
       The values by metric.
     """
-    if not self._path.exists():
-      return {}
+    place = _KEY.index("metric")
     wanted = _key({**row, "metric": ""})
     return {
-      other["metric"]: other["value"]
-      for other in read_rows(self._path)
-      if _key({**other, "metric": ""}) == wanted
+      key[place]: value
+      for key, value in self._rows.items()
+      if (*key[:place], None, *key[place + 1 :]) == wanted
     }
 
   def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -80,6 +83,11 @@ class Results:
       rows: Dictionaries with the columns `COLUMNS`.
     """
     new = [row for row in rows if row not in self]
+    if self._writes:
+      self._write(new)
+    self._rows.update((_key(row), row["value"]) for row in new)
+
+  def _write(self, new: list[Mapping[str, Any]]) -> None:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     if not self._path.exists() or not self._path.stat().st_size:
@@ -87,7 +95,6 @@ class Results:
     writer.writerows([row[column] for column in COLUMNS] for row in new)
     with self._path.open("a", encoding="utf-8") as file:
       file.write(buffer.getvalue())
-    self._keys.update(_key(row) for row in new)
 
 
 def read_rows(path: pathlib.Path) -> list[dict[str, Any]]:

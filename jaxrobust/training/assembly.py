@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import flax.linen as nn
+import jax
 import ml_collections
 import optax
 
@@ -56,11 +57,13 @@ class Assembly:
 def make_loader(
   config: ml_collections.ConfigDict, train_set: data.Dataset
 ) -> data.Loader:
-  """The batches of a training, from its first."""
+  """This process's part of the batches of a training, from its first."""
   return data.Loader(
     train_set,
     config.train.batch_size,
     seed=config.seed,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
     indices_only=config.data.device_resident,
   )
 

@@ -6,6 +6,7 @@ and compared on restore; a checkpoint that is damaged in any way is passed over
 for the one before it.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -13,6 +14,7 @@ import pathlib
 import sys
 import warnings
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -22,7 +24,7 @@ from jaxrobust.training.state import State
 
 
 class CheckpointError(RuntimeError):
-  """No checkpoint could be restored, though some are there."""
+  """A checkpoint could not be saved, or none of those there restored."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +88,15 @@ class Checkpoints:
         None if it was not measured.
 
     Raises:
-      CheckpointError: If the step lies before a checkpoint that is there.
+      CheckpointError: If the step lies before a checkpoint that is there, or
+        this or the last save failed, as on a full disk; those before are whole.
     """
+    with self._reported():
+      self._save(state, data_position, validation_rank)
+
+  def _save(
+    self, state: State, data_position: Any, validation_rank: float | None
+  ) -> None:
     step = int(state.step)
     # Orbax saves no step below the latest one, damaged or not.
     while self._damaged:
@@ -185,13 +194,40 @@ class Checkpoints:
     )
 
   def wait(self) -> None:
-    """Waits until every save is on the disk."""
-    self._manager.wait_until_finished()
+    """Waits until every save is on the disk.
+
+    Raises:
+      CheckpointError: If one failed.
+    """
+    with self._reported():
+      self._manager.wait_until_finished()
 
   def close(self) -> None:
-    """Waits for saves and frees the background threads."""
-    self._manager.wait_until_finished()
-    self._manager.close()
+    """Waits for saves and frees the background threads.
+
+    Raises:
+      CheckpointError: If a save failed.
+    """
+    with self._reported():
+      try:
+        self._manager.wait_until_finished()
+      finally:
+        self._manager.close()
+
+  @contextlib.contextmanager
+  def _reported(self) -> Iterator[None]:
+    """Makes one line of what orbax raises when a save failed."""
+    try:
+      yield
+    except CheckpointError:
+      raise
+    except Exception as error:
+      # Orbax and TensorStore raise many types, some of them only names.
+      reason = str(error).strip().splitlines() or [type(error).__name__]
+      raise CheckpointError(
+        f"{self._folder}: a checkpoint could not be saved ({reason[0][-200:]}); "
+        "those before it are whole"
+      ) from error
 
 
 def _rank(metrics: dict[str, float]) -> float:

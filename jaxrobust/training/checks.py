@@ -56,6 +56,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
     at_least(config, field, 1)
   for field in (
     "train.devices",
+    "train.skip_nonfinite",
     "augment.crop_padding",
     "checkpoint.keep_best",
     "optimizer.weight_decay",

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
@@ -46,6 +47,7 @@ def default_config() -> ml_collections.ConfigDict:
   config.data.targets = 0  # real-valued targets of an example, in a regression
   config.data.standardise = "none"  # series: none, series, dataset
   config.data.cache = True  # decode once into host memory
+  config.data.skip_corrupt = False  # leave out images that cannot be read
   config.data.smoothed_dir = ""  # of smoothed sets; "" is the user's cache
   config.data.device_resident = False  # keep the set on the accelerator
   config.data.stand_in = False  # embedded data in this shape; set by :quick
@@ -90,6 +92,7 @@ def default_config() -> ml_collections.ConfigDict:
   config.train.launcher = "pmap"  # pmap, shard_map
   config.train.devices = 0  # 0 for all that divide the batch
   config.train.log_every = 50  # steps
+  config.train.skip_nonfinite = 0  # updates in a row that may be left out
 
   config.checkpoint = ml_collections.ConfigDict()
   config.checkpoint.every_epochs = 1
@@ -287,12 +290,34 @@ def load(path: pathlib.Path) -> ml_collections.ConfigDict:
     raise ConfigError(f"{path}: not found; is this a run's folder?") from error
   except ValueError as error:
     raise ConfigError(f"{path}: not a config ({error})") from error
+  return from_saved(saved, f"{path}: config")
+
+
+def from_saved(
+  saved: Mapping[str, Any], where: str
+) -> ml_collections.ConfigDict:
+  """The config of which JSON holds these fields.
+
+  Args:
+    saved: Nested fields, with lists for tuples; others have their defaults.
+    where: What an error calls the config.
+
+  Returns:
+    The config.
+
+  Raises:
+    ConfigError: If there are fields that this version does not know.
+
+  Example:
+    >>> from_saved({"seed": 3}, "config").seed
+    3
+  """
   config = default_config()
-  _fill(config, saved, f"{path}: config")
+  _fill(config, saved, where)
   return config
 
 
-def _fill(config: Any, saved: dict[str, Any], where: str) -> None:
+def _fill(config: Any, saved: Mapping[str, Any], where: str) -> None:
   for key, value in saved.items():
     if key not in config:
       raise ConfigError(f"{where}.{key}: unknown to this version of jaxrobust")

@@ -41,7 +41,7 @@ def evaluate(
 ) -> list[dict[str, Any]]:
   """Judges a run's checkpoint and appends the rows to its `results.csv`.
 
-  It takes all devices of the machine it runs on, whatever the run had.
+  It takes all devices of the machine or job it runs in, whatever the run had.
 
   Args:
     workdir: The run's folder.
@@ -92,7 +92,7 @@ def evaluate(
   validate(config)
   config.data.test_split = split or config.data.test_split
   dataset = data.load(config.data, config.data.test_split)
-  return judge_run(config, workdir, dataset, jax.local_devices())
+  return judge_run(config, workdir, dataset, parallel.all_devices())
 
 
 def judge_run(
@@ -183,7 +183,7 @@ def judge_function(
     describe(config, workdir.absolute().name, 0, dataset), trained_on=""
   )
   model = models.Foreign(function)
-  devices = jax.local_devices()
+  devices = parallel.all_devices()
   return judge_dataset(
     config, workdir, dataset, devices, model, subject, {"params": {}}
   )

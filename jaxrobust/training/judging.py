@@ -12,8 +12,9 @@ import numpy as np
 
 from jaxrobust import data, evaluation, methods
 from jaxrobust.evaluation import Perturbation
-from jaxrobust.training import parallel
+from jaxrobust.training import parallel, processes
 from jaxrobust.training.cells import MEASURED, adaptable, grid
+from jaxrobust.training.claim import claimed
 from jaxrobust.training.judge import Judge
 from jaxrobust.training.logging import Progress
 
@@ -52,7 +53,28 @@ def judge_dataset(
   launcher = parallel.Launcher(config.train.launcher, devices)
   method = methods.build(config.method, tuple(config.data.shape))
   judge = Judge(config, model, method, dataset, launcher, data.Tag.TEST)
-  results = evaluation.Results(workdir / "results.csv")
+  with claimed(workdir, "judging"):
+    _judge_claimed(config, workdir, judge, subject, variables, stop)
+  processes.wait("judged")
+  return [
+    row
+    for row in evaluation.read_rows(workdir / "results.csv")
+    if (row["step"], row["split"]) == (subject.step, subject.split)
+  ]
+
+
+def _judge_claimed(
+  config: ml_collections.ConfigDict,
+  workdir: pathlib.Path,
+  judge: Judge,
+  subject: evaluation.Subject,
+  variables: Mapping[str, Any],
+  stop: Callable[[], bool],
+) -> None:
+  first = processes.is_first()
+  results = evaluation.Results(workdir / "results.csv", writes=first)
+  # What is there decides what is judged: all look before one writes.
+  processes.wait("looked at the rows")
   total = 0
   for own in (
     config,
@@ -72,11 +94,6 @@ def judge_dataset(
         _save_pictures(judge, grid(config), workdir / "examples")
   finally:
     progress.close()
-  return [
-    row
-    for row in evaluation.read_rows(workdir / "results.csv")
-    if (row["step"], row["split"]) == (subject.step, subject.split)
-  ]
 
 
 def judge_state(
@@ -202,8 +219,16 @@ def _save_pictures(
   judge: Judge, cells: Sequence[Perturbation], folder: pathlib.Path
 ) -> None:
   """Saves the first images under each noise and corruption, once."""
-  for cell in adaptable(cells):
-    what = cell.name, cell.strength, cell.severity
-    if not evaluation.example_path(folder, *what).exists():
+  missing = [
+    (cell, what)
+    for cell in adaptable(cells)
+    for what in [(cell.name, cell.strength, cell.severity)]
+    if not evaluation.example_path(folder, *what).exists()
+  ]
+  # All look before one writes, for all of them make the pictures.
+  processes.wait("looked at the pictures")
+  for cell, what in missing:
+    pictures = judge.pictures(cell, _PICTURES)
+    if processes.is_first():
       folder.mkdir(exist_ok=True)
-      evaluation.save_examples(folder, *what, judge.pictures(cell, _PICTURES))
+      evaluation.save_examples(folder, *what, pictures)

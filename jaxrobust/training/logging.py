@@ -19,12 +19,16 @@ class MetricWriter:
   JSON has no infinite numbers and no NaN: they are written as null.
 
   Args:
-    workdir: The run's folder.
+    workdir: The run's folder; None to write nothing, as all but the first of
+      several processes do.
     from_step: The step the run starts or resumes at. What an interrupted run
       wrote about later steps is dropped: those steps are made again.
   """
 
-  def __init__(self, workdir: pathlib.Path, from_step: int):
+  def __init__(self, workdir: pathlib.Path | None, from_step: int):
+    self._file = None
+    if workdir is None:
+      return
     from tensorboardX import SummaryWriter
 
     self._path = workdir / "metrics.jsonl"
@@ -36,6 +40,8 @@ class MetricWriter:
 
   def write(self, step: int, metrics: dict[str, float]) -> None:
     """Writes one line and one point per metric."""
+    if self._file is None:
+      return
     finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
     line = {"step": step, "time": round(time.time(), 3), **finite}
     self._file.write(json.dumps(line, allow_nan=False) + "\n")
@@ -45,8 +51,9 @@ class MetricWriter:
 
   def close(self) -> None:
     """Writes out what is buffered."""
-    self._file.close()
-    self._board.close()
+    if self._file is not None:
+      self._file.close()
+      self._board.close()
 
 
 def _drop_later(path: pathlib.Path, from_step: int) -> None:

@@ -1,6 +1,7 @@
 """The train loop, from a config and a folder to a judged model."""
 
 import dataclasses
+import itertools
 import math
 import pathlib
 from typing import Any
@@ -12,10 +13,11 @@ import numpy as np
 from jaxrobust import data, evaluation
 from jaxrobust.evaluation.perturbations import CLEAN
 from jaxrobust.training import config as config_lib
-from jaxrobust.training import parallel
+from jaxrobust.training import parallel, processes
 from jaxrobust.training.assembly import assemble, make_loader
 from jaxrobust.training.checkpoints import Checkpoints
 from jaxrobust.training.checks import validate
+from jaxrobust.training.claim import claimed
 from jaxrobust.training.evaluate import judge_run, open_checkpoints
 from jaxrobust.training.interruption import Interruption
 from jaxrobust.training.judge import Judge
@@ -39,6 +41,8 @@ _FREE_TO_CHANGE = (
 )
 
 
+# What must be a number in every step that counts.
+_FINITE = ("loss", "gradient_norm", "parameter_norm")
 # An impulse of so many standard deviations ruins batch statistics.
 _RUINOUS = 1e4
 
@@ -85,7 +89,7 @@ def train(
 
   Raises:
     ConfigError: If the config cannot run, or is not the one that `workdir`
-      was begun with.
+      was begun with, or another training has the folder.
     data.DataError: If the data set is not there.
     NonFiniteLoss: If the loss stops being finite.
 
@@ -102,19 +106,24 @@ def train(
     >>> outcome.finished, outcome.rows[0]["perturbation"]
     (True, 'clean')
   """
-  with Interruption("stopping: saving a checkpoint") as interruption:
-    return _train(config, pathlib.Path(workdir).expanduser(), interruption)
+  parallel.use_all_cores()
+  validate(config)
+  devices = parallel.choose_devices(config)
+  folder = pathlib.Path(workdir).expanduser()
+  with (
+    Interruption("stopping: saving a checkpoint") as interruption,
+    claimed(folder, "training"),
+  ):
+    return _train(config, folder, devices, interruption)
 
 
 def _train(
   config: ml_collections.ConfigDict,
   workdir: pathlib.Path,
+  devices: list[Any],
   interruption: Interruption,
 ) -> Outcome:
-  # ---- Check and prepare ----------------------------------------------------
-  parallel.use_all_cores()
-  validate(config)
-  devices = parallel.choose_devices(config)
+  # ---- Prepare --------------------------------------------------------------
   _begin_or_resume(config, workdir)
   launcher = parallel.Launcher(config.train.launcher, devices)
 
@@ -160,16 +169,18 @@ def _train(
       raise config_lib.ConfigError(
         f"config.data: not the data that {workdir} was begun with ({error})"
       ) from error
+  processes.check_same("checkpoints", restored.step if restored else 0)
   state = launcher.replicate(state)
   resident = launcher.replicate(parts.resident)
 
   # ---- Train ----------------------------------------------------------------
   step = first_step = restored.step if restored else 0
-  writer = MetricWriter(workdir, first_step)
+  writer = MetricWriter(workdir if processes.is_first() else None, first_step)
   progress = Progress(total_steps, "step", first_step)
   if restored is not None:
     progress.say(f"resumed at step {step} of {total_steps}")
-  recent = _RecentMetrics(first_step, checkpoints)
+  skipped = getattr(state.opt_state, "total_notfinite", 0)
+  recent = _RecentMetrics(first_step, checkpoints, int(skipped))
   warn_above = _ruinous_input(config, train_set)
   told_no_boundary = False
   caution = getattr(parts.method.objective, "caution", "")
@@ -177,14 +188,20 @@ def _train(
     progress.say(f"warning: config.method.objective: {caution}")
   batches = iter(loader)
   try:
-    while step < total_steps and not interruption.requested:
+    while step < total_steps and not interruption.reached(step):
       batch = next(batches)
-      state, metrics = step_fn(state, launcher.shard(batch), resident)
+      state, metrics = step_fn(state, launcher.shard_own(batch), resident)
       step += 1
       recent.add(metrics)
       ends_epoch = step % steps_per_epoch == 0
       if step % config.train.log_every == 0 or ends_epoch:
+        skipped = recent.skipped
         means = recent.means()
+        if recent.skipped > skipped:
+          progress.say(
+            f"warning: {recent.skipped - skipped} updates that were not finite "
+            f"left out up to step {step}, {recent.skipped} in all"
+          )
         writer.write(step, {f"train/{k}": v for k, v in means.items()})
         epoch = (step - 1) // steps_per_epoch + 1
         progress.update(
@@ -230,8 +247,13 @@ def _train(
   # ---- Judge ----------------------------------------------------------------
   if step < total_steps:
     return Outcome(False, step, [])
+  calls = itertools.count(total_steps)
   rows = judge_run(
-    config, workdir, test_set, devices, lambda: interruption.requested
+    config,
+    workdir,
+    test_set,
+    devices,
+    lambda: interruption.reached(next(calls)),
   )
   return Outcome(not interruption.requested, step, rows)
 
@@ -244,7 +266,9 @@ def _begin_or_resume(
   has_checkpoints = any((workdir / "checkpoints").glob("[0-9]*"))
   if has_checkpoints or (workdir / "results.csv").exists():
     config_lib.refuse_other(config, path, _FREE_TO_CHANGE)
-  workdir.mkdir(parents=True, exist_ok=True)
+  processes.wait("looked at the work folder")
+  if not processes.is_first():
+    return
   config_lib.save(config, path)
   note_environment(workdir / "environment.json")
 
@@ -260,11 +284,16 @@ def _ruinous_input(
 
 
 class _RecentMetrics:
-  """The metrics since the last log, left on the device until then."""
+  """The metrics since the last log, left on the device until then.
 
-  def __init__(self, first_step: int, checkpoints: Checkpoints):
+  Attributes:
+    skipped: How many updates were left out since the run began.
+  """
+
+  def __init__(self, first_step: int, checkpoints: Checkpoints, skipped: int):
     self._step = first_step
     self._checkpoints = checkpoints
+    self.skipped = skipped
     self._pending: list[dict[str, jax.Array]] = []
 
   def add(self, metrics: dict[str, jax.Array]) -> None:
@@ -279,15 +308,24 @@ class _RecentMetrics:
     if not self._pending:
       return {}
     rows = jax.device_get(self._pending)
+    finite = []
     for row in rows:
       self._step += 1
-      if not np.isfinite(
-        [row["loss"], row["gradient_norm"], row["parameter_norm"]]
-      ).all():
+      whole = _FINITE
+      if row.get("skipped", 0) > self.skipped:
+        self.skipped = int(row["skipped"])
+        whole = ("parameter_norm",)
+      else:
+        finite.append(row)
+      if not np.isfinite([row[name] for name in whole]).all():
         saved = self._checkpoints.steps()
         raise NonFiniteLoss(self._step, saved[-1] if saved else None)
     self._pending = []
-    means = {k: float(np.mean([row[k] for row in rows])) for k in rows[0]}
+    # Those of updates that were left out say nothing, unless all were.
+    shown = finite or rows
+    means = {k: float(np.mean([row[k] for row in shown])) for k in rows[0]}
     if "largest_input" in means:
-      means["largest_input"] = float(max(row["largest_input"] for row in rows))
+      means["largest_input"] = float(max(row["largest_input"] for row in shown))
+    if "skipped" in means:
+      means["skipped"] = float(self.skipped)
     return means

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
@@ -49,35 +50,64 @@ def choose_devices(config: ml_collections.ConfigDict) -> list[Any]:
   """The devices of a run.
 
   Args:
-    config: A run's config. `train.devices=0` takes all local accelerators,
-      or as many CPU devices as divide the batch.
+    config: A run's config. `train.devices=0` takes all accelerators of all
+      processes, or as many CPU devices as divide the batch.
 
   Returns:
-    The devices.
+    The devices, as many of each process, in the order of the processes.
 
   Raises:
     ConfigError: If there are too few devices or they do not divide the batch.
   """
-  available = jax.local_devices()
+  of_process = _devices_of_processes()
+  here = jax.local_devices()
+  processes = len(of_process)
+  counts = [len(own) for own in of_process]
+  if set(counts) != {len(here)}:
+    raise ConfigError(
+      f"config.train.devices: the processes have {counts} devices; all must "
+      "have as many"
+    )
+  available = processes * len(here)
   batch, micro = config.train.batch_size, config.train.accumulate
   wanted = config.train.devices
-  if wanted > len(available):
+  if wanted > available:
     raise ConfigError(
-      f"config.train.devices={wanted}: must be at most {len(available)}, the "
-      f"number of {available[0].platform} devices here"
+      f"config.train.devices={wanted}: must be at most {available}, the "
+      f"number of {here[0].platform} devices here"
     )
-  if not wanted and available[0].platform == "cpu":
+  if wanted % processes:
+    raise ConfigError(
+      f"config.train.devices={wanted}: must be a multiple of {processes}, the "
+      "number of processes"
+    )
+  if not wanted and here[0].platform == "cpu":
     fitting = [
-      n for n in range(1, len(available) + 1) if batch % (n * micro) == 0
+      n
+      for n in range(processes, available + 1, processes)
+      if batch % (n * micro) == 0
     ]
-    wanted = max(fitting, default=1)
-  count = wanted or len(available)
+    wanted = max(fitting, default=processes)
+  count = wanted or available
   if batch % (count * micro):
     raise ConfigError(
       f"config.train.batch_size={batch}: must be a multiple of {count * micro} "
       f"({count} devices x config.train.accumulate={micro})"
     )
-  return available[:count]
+  each = count // processes
+  return [device for own in of_process for device in own[:each]]
+
+
+def all_devices() -> list[Any]:
+  """All devices of all processes, in the order of the processes."""
+  return [device for own in _devices_of_processes() for device in own]
+
+
+def _devices_of_processes() -> list[list[Any]]:
+  found: dict[int, list[Any]] = {}
+  for device in jax.devices():
+    found.setdefault(device.process_index, []).append(device)
+  return [own for _, own in sorted(found.items())]
 
 
 class Launcher:
@@ -85,13 +115,19 @@ class Launcher:
 
   Args:
     name: "pmap" or "shard_map".
-    devices: The devices.
+    devices: The devices, perhaps of several processes that all make the same
+      calls in the same order: then as many of each, in the order of the
+      processes.
   """
 
   def __init__(self, name: str, devices: list[Any]):
     self.name = name
     self.devices = devices
-    self._mesh = Mesh(np.asarray(devices), (AXIS,))
+    mine = jax.process_index()
+    self._here = [d for d in devices if d.process_index == mine]
+    # What pmap takes and gives lies on a process's own devices.
+    meshed = self._here if name == "pmap" else devices
+    self._mesh = Mesh(np.asarray(meshed), (AXIS,))
 
   def map(
     self,
@@ -154,19 +190,47 @@ class Launcher:
       return mapped
     return lambda *args: jax.block_until_ready(mapped(*args))
 
+  @property
+  def _spans_processes(self) -> bool:
+    return len(self._here) < len(self.devices)
+
   def shard(self, batch: Any) -> Any:
-    """Splits host arrays [B, ...] along their first axis over the devices."""
-    count = len(self.devices)
+    """Splits host arrays [B, ...] along their first axis over the devices.
+
+    Every process has all of the batch.
+    """
+    return self.shard_own(jax.tree.map(self._own_rows, batch))
+
+  def shard_own(self, rows: Any) -> Any:
+    """As `shard`, of the rows alone that this process's devices get."""
     if self.name == "pmap":
-      return jax.tree.map(lambda x: x.reshape((count, -1, *x.shape[1:])), batch)
-    return jax.device_put(batch, NamedSharding(self._mesh, P(AXIS)))
+      count = len(self._here)
+      return jax.tree.map(lambda x: x.reshape((count, -1, *x.shape[1:])), rows)
+    sharding = NamedSharding(self._mesh, P(AXIS))
+    if not self._spans_processes:
+      return jax.device_put(rows, sharding)
+    return jax.tree.map(
+      lambda x: jax.make_array_from_process_local_data(sharding, x), rows
+    )
+
+  def _own_rows(self, x: Any) -> Any:
+    each = len(x) // len(self.devices)
+    first = self.devices.index(self._here[0])
+    return x[first * each : (first + len(self._here)) * each]
 
   def place_shards(self, batch: Any) -> Any:
     """As `shard`, and on the devices, for arguments of several calls."""
-    return jax.device_put(self.shard(batch), NamedSharding(self._mesh, P(AXIS)))
+    sharded = self.shard(batch)
+    if self.name != "pmap":
+      return sharded
+    return jax.device_put(sharded, NamedSharding(self._mesh, P(AXIS)))
 
   def gather(self, outputs: Any) -> Any:
-    """Brings sharded outputs to the host as arrays [B, ...]."""
+    """Brings sharded outputs to the host, on every process, as [B, ...]."""
+    if self._spans_processes:
+      from jax.experimental import multihost_utils
+
+      outputs = multihost_utils.process_allgather(outputs, tiled=True)
 
     def whole(x):
       x = np.asarray(x)
@@ -176,4 +240,15 @@ class Launcher:
 
   def replicate(self, tree: Any) -> Any:
     """Puts a whole copy on every device, un-stacked."""
-    return jax.device_put(tree, NamedSharding(self._mesh, P()))
+    sharding = NamedSharding(self._mesh, P())
+    if self.name == "pmap" or not self._spans_processes:
+      return jax.device_put(tree, sharding)
+
+    def place(x):
+      if isinstance(x, jax.Array) and jnp.issubdtype(
+        x.dtype, jax.dtypes.prng_key
+      ):
+        return jax.random.wrap_key_data(place(jax.random.key_data(x)))
+      return jax.make_array_from_process_local_data(sharding, np.asarray(x))
+
+    return jax.tree.map(place, tree)

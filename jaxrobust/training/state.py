@@ -93,7 +93,8 @@ def make_optimizer(
   Returns:
     An optax transformation. Weight decay is added to the gradient for sgd and
     adam (L2), and applied beside it for adamw (decoupled). The L1 penalty's
-    gradient, l1 sign(w), is added to the gradient for all three.
+    gradient, l1 sign(w), is added to the gradient for all three. With
+    `train.skip_nonfinite`, its state counts the updates left out.
   """
   c = config.optimizer
   mask = _kernels if c.decay_on == "kernels" else _weights
@@ -120,7 +121,10 @@ def make_optimizer(
   if c.noise_rate != 1:
     # All three are linear in the learning rate.
     parts.append(optax.masked(optax.scale(c.noise_rate), _noise))
-  return optax.chain(*parts)
+  chain = optax.chain(*parts)
+  if skipped := config.train.skip_nonfinite:
+    return optax.apply_if_finite(chain, skipped)
+  return chain
 
 
 def _add_signs(

@@ -6,7 +6,9 @@ uses it for sums only, so how the step is mapped over devices is not its
 business.
 """
 
+import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -40,7 +42,8 @@ def make_train_step(
   the axis the forward itself makes (batch statistics, centroids).
 
   Args:
-    config: A run's config: `augment`, and `train.accumulate` and `.ema_decay`.
+    config: A run's config: `augment`, and `train.accumulate`, `.ema_decay` and
+      `.skip_nonfinite`.
     model: Built with this `axis_name`.
     method: The parts.
     optimizer: The optax transformation.
@@ -58,6 +61,7 @@ def make_train_step(
   view = method.view
   micro_batches = config.train.accumulate
   ema_decay = config.train.ema_decay
+  may_skip = config.train.skip_nonfinite > 0
   task = evaluation.task_of(config.data.targets)
   is_series = len(config.data.shape) == 2
 
@@ -169,6 +173,11 @@ def make_train_step(
         accumulate, (zeros, batch_stats), split
       )
     gradient, loss, shown, noted = jax.lax.psum(sums, axis_name)
+    if may_skip:
+      # The optimiser leaves out an update that is not finite.
+      gradient = jax.tree.map(
+        lambda g: jnp.where(jnp.isfinite(loss), g, jnp.nan), gradient
+      )
     method_state = state.method_state
     if hasattr(method.objective, "next_state"):
       method_state = method.objective.next_state(method_state, noted)
@@ -196,6 +205,15 @@ def make_train_step(
     if ema_decay:
       live = {"params": params, "batch_stats": batch_stats}
       ema = optax.incremental_update(live, ema, 1 - ema_decay)
+    if may_skip:
+      counts: Any = opt_state
+      finite = counts.last_finite
+      batch_stats, method_state, ema = jax.tree.map(
+        functools.partial(jnp.where, finite),
+        (batch_stats, method_state, ema),
+        (state.batch_stats, state.method_state, state.ema),
+      )
+      metrics["skipped"] = counts.total_notfinite
     state = state.replace(
       step=state.step + 1,
       params=params,

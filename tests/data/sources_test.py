@@ -19,6 +19,7 @@ def config(**fields):
     "shape": (8, 8, 1),
     "num_classes": 10,
     "cache": True,
+    "skip_corrupt": False,
     "stand_in": False,
     "targets": 0,
     "standardise": "none",
@@ -189,6 +190,30 @@ def test_a_damaged_image_is_named(folder, cache):
     load(config(**folder_config(folder, cache=cache)), "train").gather(
       np.arange(6)
     )
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_damaged_images_are_counted_and_left_out_only_if_asked(folder, cache):
+  for name in ("red/0.png", "blue/0.png"):
+    (folder / "train" / name).write_bytes(b"no image")
+  whole = folder_config(folder, cache=True)
+  refused(
+    r"2 of 6 images cannot be read, as .*blue/0.png.*skip_corrupt", **whole
+  )
+  fields = folder_config(folder, cache=cache, skip_corrupt=True)
+  with pytest.warns(UserWarning, match="2 of 6 images .*; left out"):
+    dataset = load(config(**fields), "train")
+  assert len(dataset) == 4
+  np.testing.assert_array_equal(dataset.examples(np.arange(4))[1], [0, 0, 1, 1])
+  means = dataset.gather(np.arange(4)).mean((1, 2))
+  np.testing.assert_allclose(means[:2], [[0, 0, 200]] * 2, atol=4)
+  np.testing.assert_allclose(means[2:], [[200, 0, 0]] * 2, atol=4)
+
+
+def test_a_folder_of_damaged_images_alone_is_refused(folder):
+  for file in (folder / "train").glob("[!.]*/*.*"):
+    file.write_bytes(b"no image")
+  refused("6 of 6", **folder_config(folder, skip_corrupt=True))
 
 
 def test_a_wrong_folder_is_refused(folder, tmp_path):

@@ -139,7 +139,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
   tiny_config, tmp_path, monkeypatch
 ):
   jaxrobust.train(tiny_config, tmp_path / "whole")
-  shard = loop.parallel.Launcher.shard
+  shard = loop.parallel.Launcher.shard_own
   seen = []
 
   def interrupt(self, batch):
@@ -148,7 +148,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
       signal.raise_signal(signal.SIGINT)
     return shard(self, batch)
 
-  monkeypatch.setattr(loop.parallel.Launcher, "shard", interrupt)
+  monkeypatch.setattr(loop.parallel.Launcher, "shard_own", interrupt)
   outcome = jaxrobust.train(tiny_config, tmp_path / "parts")
   assert (outcome.finished, outcome.step) == (False, 2)
   monkeypatch.undo()

@@ -65,7 +65,7 @@ def test_an_iterative_run_resumes_on_the_level_it_was_at(
 ):
   config.method.input.fractions = (0.1, 0.6)
   jaxrobust.train(config, tmp_path / "whole")
-  shard, seen = parallel.Launcher.shard, []
+  shard, seen = parallel.Launcher.shard_own, []
 
   def interrupt(self, batch):
     seen.append(batch)
@@ -74,7 +74,7 @@ def test_an_iterative_run_resumes_on_the_level_it_was_at(
     return shard(self, batch)
 
   smoothed.smoothed(config, train_set(config))
-  monkeypatch.setattr(loop.parallel.Launcher, "shard", interrupt)
+  monkeypatch.setattr(loop.parallel.Launcher, "shard_own", interrupt)
   outcome = jaxrobust.train(config, tmp_path / "parts")
   assert (outcome.finished, outcome.step) == (False, 4)
   monkeypatch.undo()
