@@ -6,6 +6,7 @@ from jaxrobust import evaluation as evaluation
 from jaxrobust import methods as methods
 from jaxrobust import models as models
 from jaxrobust import training as training
+from jaxrobust.export import load as load
 from jaxrobust.training import ConfigError as ConfigError
 from jaxrobust.training import default_config as default_config
 from jaxrobust.training import evaluate as evaluate

@@ -14,7 +14,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "jaxrobust"
 # from its own package; ALSO names the other imports within a floor.
 FLOORS = (
   ("main", "commands"),
-  ("tuning",),
+  ("tuning", "export"),
   ("training", "report"),
   ("models", "methods", "evaluation"),
   (
@@ -45,8 +45,11 @@ LAZY = (
   "PIL",
   "grain",
   "matplotlib",
+  "onnx",
+  "onnxruntime",
   "optuna",
   "orbax",
+  "safetensors",
   "sklearn",
   "tensorboardX",
   "tensorflow",

@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
   from jaxrobust.commands import (
     evaluate,
+    export,
     features,
     fit_noise,
     prepare,
@@ -45,6 +46,7 @@ def _run(words: list[str]) -> int:
   )
   modules = {
     "evaluate": evaluate,
+    "export": export,
     "features": features,
     "fit-noise": fit_noise,
     "prepare": prepare,

@@ -225,8 +225,8 @@ class Checkpoints:
       # Orbax and TensorStore raise many types, some of them only names.
       reason = str(error).strip().splitlines() or [type(error).__name__]
       raise CheckpointError(
-        f"{self._folder}: a checkpoint could not be saved ({reason[0][-200:]}); "
-        "those before it are whole"
+        f"{self._folder}: a checkpoint could not be saved "
+        f"({reason[0][-200:]}); those before it are whole"
       ) from error
 
 
