@@ -1,6 +1,7 @@
-r"""`jaxrobust tune`: chooses the strength of the training noise."""
+r"""`jaxrobust tune`: chooses config fields, as the strength of the noise."""
 
 import argparse
+import os
 import pathlib
 from typing import Any
 
@@ -9,9 +10,17 @@ from jaxrobust import main as train
 from jaxrobust.commands import shell
 from jaxrobust.report import tuning as figures
 from jaxrobust.training import config as config_lib
-from jaxrobust.tuning import choice, learned_strength, search, traced_strength
+from jaxrobust.tuning import (
+  choice,
+  learned_strength,
+  search,
+  storage,
+  summary,
+  traced_strength,
+  workers,
+)
 
-HELP = "choose the strength of the training noise on validation data"
+HELP = "choose config fields, as the strength of noise, on validation data"
 EXAMPLE = (
   "jaxrobust tune --config=configs/digits_alpha_stable.py --workdir=runs/tune "
   "--search=method.input.alpha=0.5,1,1.5 "
@@ -22,9 +31,15 @@ DESCRIPTION = """Chooses config fields, by default the strength of the training
 noise and its tail index, by the value of the trained model on the validation
 mix: the test noises of config.eval on config.data.validation_split, where each
 kind of noise (clean, Gaussian, each tail index) weighs the same. The test
-split is not touched. The same command resumes; more --trials go on."""
-# Trials that the table shows.
-_SHOWN = 8
+split is not touched. The same command resumes; more --trials go on.
+
+The same command started several times, here by --workers=N or on several
+hosts, makes the trials of one study together; of workers that are killed the
+others make the trials. On several hosts the study lies in PostgreSQL, for the
+locks of SQLite do not hold over a network file system."""
+# Options of one way to choose only, and how the parser calls them.
+_SEARCH = ("search", "trials", "workers", "storage", "study_name")
+_GRADIENT = ("rate", "fixed_alpha")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,12 +62,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "--search",
     action="append",
     metavar="FIELD=RANGE",
-    help="LOW:HIGH, log:LOW:HIGH or A,B,C; once per field "
+    help="LOW:HIGH, log:LOW:HIGH, A,B,C or, of tuples, (A,)|(B,C); once per "
+    "field "
     "(default: the strength of the noise, and alpha)",
   )
   parser.add_argument(
-    "--trials", type=int, help="of --method=search, in all (default: 20)"
+    "--trials",
+    type=int,
+    help="of --method=search, in all, over all workers (default: 20)",
   )
+  parser.add_argument(
+    "--workers",
+    type=int,
+    metavar="N",
+    help="of --method=search: processes here, each with its share of the "
+    "cores or a GPU (default: 1)",
+  )
+  parser.add_argument(
+    "--storage",
+    metavar="URL",
+    help="of --method=search: sqlite:///PATH, for the processes of one "
+    "machine, or postgresql://USER@HOST/DATABASE (default: study.db in "
+    "--workdir)",
+  )
+  parser.add_argument(
+    "--study_name",
+    metavar="NAME",
+    help="of --method=search: the study's name there (default: tune)",
+  )
+  parser.add_argument("--worker_of", type=int, help=argparse.SUPPRESS)
   parser.add_argument(
     "--rate", type=float, help="of --method=gradient: the step size of Adam"
   )
@@ -72,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     raise shell.UsageError("--workdir: missing; see --help")
   workdir = pathlib.Path(args.workdir).expanduser()
   if args.report:
-    return _report(workdir)
+    return _report(workdir, args.storage or "", args.study_name or "")
   _refuse_options_of_the_other(args)
   words = [f"--workdir={workdir}", *args.rest]
   if args.config:
@@ -84,31 +122,75 @@ def run(args: argparse.Namespace) -> int:
     finished = learned_strength.learn_strength(
       config, workdir, learn_alpha=not args.fixed_alpha, **options
     ).finished
+    code = shell.DONE if finished else shell.INTERRUPTED
+  elif args.workers is not None and not args.worker_of:
+    code = _run_workers(args, config, workdir, words)
   else:
-    trials = 20 if args.trials is None else args.trials
-    finished = search.tune(config, workdir, args.search or (), trials).finished
-  if not finished:
+    code = _search(args, config, workdir)
+  if args.worker_of:
+    return code
+  if code == shell.INTERRUPTED:
     print("interrupted; the same command resumes")
-    return shell.INTERRUPTED
-  return _report(workdir)
+  if code != shell.DONE:
+    return code
+  return _report(workdir, args.storage or "", args.study_name or "")
+
+
+def _search(args: argparse.Namespace, config: Any, workdir: Any) -> int:
+  """Is one worker of a search."""
+  study = search.tune(
+    config,
+    workdir,
+    args.search or (),
+    20 if args.trials is None else args.trials,
+    storage_url=args.storage or "",
+    study_name=args.study_name or "",
+    # A worker whose parent was killed would be one too many when it is
+    # started again.
+    stop=lambda: bool(args.worker_of) and os.getppid() != args.worker_of,
+  )
+  return shell.DONE if study.finished else shell.INTERRUPTED
+
+
+def _run_workers(
+  args: argparse.Namespace, config: Any, workdir: Any, words: list[str]
+) -> int:
+  """Starts the workers and says how they ended, as one code."""
+  if args.workers < 1:
+    raise shell.UsageError(f"--workers={args.workers}: must be at least 1")
+  # What is wrong with the command is said once and not by each of them.
+  storage.import_optuna()
+  search.check(
+    config, args.search or (), 20 if args.trials is None else args.trials
+  )
+  storage.resolve(workdir, args.storage or "", args.study_name or "")
+  for name in ("trials", "storage", "study_name"):
+    value = getattr(args, name)
+    if value is not None:
+      words.append(f"--{name}={value}")
+  words += [f"--search={text}" for text in args.search or ()]
+  codes = workers.run(["tune", *words], args.workers)
+  for code in (shell.DONE, shell.INTERRUPTED, shell.WRONG_USE):
+    if code in codes:
+      return code
+  return shell.FAILED
 
 
 def _refuse_options_of_the_other(args: argparse.Namespace) -> None:
-  others = {
-    "search": {"--rate": args.rate, "--fixed_alpha": args.fixed_alpha or None},
-    "gradient": {"--search": args.search, "--trials": args.trials},
-  }[args.method]
-  for option, value in others.items():
-    if value is not None:
+  others = _GRADIENT if args.method == "search" else _SEARCH
+  for option in others:
+    if getattr(args, option) not in (None, False):
       raise shell.UsageError(
-        f"{option}: not an option of --method={args.method}"
+        f"--{option}: not an option of --method={args.method}"
       )
 
 
-def _report(workdir: pathlib.Path) -> int:
-  """Prints the table, writes the configs chosen, and draws the figure."""
+def _report(workdir: pathlib.Path, storage_url: str, study_name: str) -> int:
+  """Prints the table, writes it and the configs chosen, draws the figure."""
   config = config_lib.load(workdir / "config.json")
-  study = search.read(workdir) if search.has_study(workdir) else None
+  study = None
+  if search.has_study(workdir):
+    study = search.read(workdir, True, storage_url, study_name)
   learned = None
   if learned_strength.has_result(workdir):
     learned = learned_strength.read(workdir)
@@ -119,13 +201,16 @@ def _report(workdir: pathlib.Path) -> int:
     f"({config.data.validation_split})"
   ]
   if study is not None:
-    lines += _search_lines(study)
+    lines += summary.lines(study)
   if learned is not None:
     lines += _learned_lines(config, learned)
-  commands = _write_choices(config, workdir, study, learned)
   report = "\n".join(lines) + "\n"
-  (workdir / "report.txt").write_text(report)
-  _draw(config, workdir, study, learned)
+  with storage.locked(workdir / ".lock"):  # Several workers may end at once.
+    commands = _write_choices(config, workdir, study, learned)
+    (workdir / "report.txt").write_text(report)
+    if study is not None:
+      summary.write_csv(study, workdir / "trials.csv")
+    _draw(config, workdir, study, learned)
   print(report, end="")
   for what, path in commands.items():
     print(f"train with the {what} strength:")
@@ -133,6 +218,8 @@ def _report(workdir: pathlib.Path) -> int:
       f"  python -m jaxrobust.main --config={path} "
       f"--workdir={workdir / (path.stem + '_run')}"
     )
+  if study is not None:
+    print(f"table: {workdir / 'trials.csv'}")
   print(f"figure: {workdir / 'report.png'}")
   return shell.DONE
 
@@ -142,25 +229,6 @@ def _mix(config: Any) -> str:
 
   names = dict.fromkeys(cell.name for cell in noise_grid(config))
   return ", ".join(names)
-
-
-def _search_lines(study: search.Study) -> list[str]:
-  fields = [r.field.rpartition(".")[2] for r in study.ranges]
-  pruned = sum(trial.pruned for trial in study.trials)
-  lines = [
-    f"search: {len(study.trials)} trials, {pruned} of them pruned",
-    "  trial  " + "".join(f"{name:>12}" for name in fields) + "       value",
-  ]
-  ranking = study.ranking()
-  shown = ranking[:_SHOWN]
-  shown += [t for t in ranking[_SHOWN:] if t.is_default]
-  for trial in shown:
-    values = "".join(f"{choice.shown(v):>12}" for v in trial.fields.values())
-    note = "  the config's own" if trial.is_default else ""
-    lines.append(f"  {trial.number:>5}  {values}{trial.value:>12.4f}{note}")
-  if not any(t.is_default for t in study.trials):
-    lines.append("  the config's own values lie outside the ranges")
-  return lines
 
 
 def _learned_lines(config: Any, learned: learned_strength.Learned) -> list[str]:

@@ -86,7 +86,7 @@ def tuning_figure(
     raise ValueError("points: must hold a trial, unless there is a path")
   fields = list(points[0].fields) if points else []
   panels = len(fields) + bool(points) + 2 * (path is not None)
-  columns = min(panels, 3)
+  columns = 2 if panels == 4 else min(panels, 3)
   rows = math.ceil(panels / columns)
   figure = matplotlib.figure.Figure(
     figsize=(4.2 * columns, 3.4 * rows), layout="constrained"
@@ -139,7 +139,7 @@ def _draw_field(
       marker=_MARKERS[number % len(_MARKERS)],
       linestyle="-" if few else "",
       markersize=5,
-      label=f"{_short(others[0])} = {value:g}" if few else "trial",
+      label=f"{_short(others[0])} = {_shown(value)}" if few else "trial",
     )
   pruned = [p for p in points if p.pruned and p.value is not None]
   if pruned:
@@ -222,6 +222,10 @@ def _draw_path(
 
 def _short(field: str) -> str:
   return field.rpartition(".")[2].replace("_", " ")
+
+
+def _shown(value: Any) -> str:
+  return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _number(value: Any) -> Any:

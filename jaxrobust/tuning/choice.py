@@ -44,7 +44,8 @@ def begin_folder(
   path = workdir / "config.json"
   if (workdir / "checkpoints").exists():
     raise config_lib.ConfigError(f"{workdir}: holds a run; use a new --workdir")
-  if (workdir / "study.db").exists() or (workdir / "gradient").exists():
+  begun = ("study.db", "study.json", "gradient")
+  if any((workdir / name).exists() for name in begun):
     config_lib.refuse_other(config, path, FREE_TO_CHANGE)
   workdir.mkdir(parents=True, exist_ok=True)
   config_lib.save(config, path)

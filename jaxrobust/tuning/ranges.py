@@ -3,8 +3,10 @@
 FIELD=LOW:HIGH        any number between the two; whole ones for whole fields
 FIELD=log:LOW:HIGH    likewise, evenly in the logarithm
 FIELD=A,B,C           one of these values
+FIELD=(A,)|(B,C)      one of these tuples, of fields that hold tuples
 """
 
+import ast
 import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -17,6 +19,7 @@ from jaxrobust.training.config import ConfigError
 from jaxrobust.tuning.traced_strength import STRENGTHS
 
 _FORMS = "LOW:HIGH, log:LOW:HIGH or A,B,C"
+_TUPLES = "(A,)|(B,C)"
 
 # Fields whose change would make the values of two trials incomparable.
 _FIXED = (
@@ -62,10 +65,21 @@ class Range:
   def suggest(self, trial: Any) -> Any:
     """A value for an optuna trial."""
     if self.choices:
-      return trial.suggest_categorical(self.field, self.choices)
+      stored = [self.stored(choice) for choice in self.choices]
+      return self.value(trial.suggest_categorical(self.field, stored))
     if self.whole:
       return trial.suggest_int(self.field, self.low, self.high, log=self.log)
     return trial.suggest_float(self.field, self.low, self.high, log=self.log)
+
+  def stored(self, value: Any) -> Any:
+    """A value as a study keeps it: tuples as texts."""
+    return repr(value) if isinstance(value, tuple) else value
+
+  def value(self, stored: Any) -> Any:
+    """A value from what a study keeps."""
+    if self.choices and isinstance(self.choices[0], tuple):
+      return ast.literal_eval(stored)
+    return stored
 
   def __contains__(self, value: Any) -> bool:
     """Whether a value lies in the range."""
@@ -104,8 +118,10 @@ def parse(text: str, config: ml_collections.ConfigDict) -> Range:
   if not equals or not field or not values:
     raise ConfigError(f"--search={text}: must be FIELD={_FORMS}")
   kind = _type_of(config, field)
-  if kind not in (float, int, str, bool) or field.startswith(_FIXED):
+  if kind not in (float, int, str, bool, tuple) or field.startswith(_FIXED):
     raise ConfigError(f"--search={text}: {field!r} cannot be searched")
+  if kind is tuple:
+    return Range(field, values, choices=_read_tuples(values, text))
   parts = values.split(":")
   log = parts[0] == "log"
   if log:
@@ -236,6 +252,17 @@ def _type_of(config: ml_collections.ConfigDict, field: str) -> type | None:
   if not isinstance(section, ml_collections.ConfigDict) or last not in section:
     raise ConfigError(f"--search={field}=...: no field {field!r} in the config")
   return section.get_type(last)
+
+
+def _read_tuples(values: str, whole: str) -> tuple[Any, ...]:
+  try:
+    found = tuple(ast.literal_eval(item) for item in values.split("|"))
+    several = len(set(found)) > 1
+  except (SyntaxError, TypeError, ValueError):
+    found, several = (), False
+  if not several or not all(isinstance(one, tuple) for one in found):
+    raise ConfigError(f"--search={whole}: must be FIELD={_TUPLES}")
+  return found
 
 
 def _read(text: str, kind: type, whole: str) -> Any:

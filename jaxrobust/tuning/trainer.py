@@ -17,6 +17,7 @@ from jaxrobust.training.cells import noise_grid
 from jaxrobust.training.judge import Judge
 from jaxrobust.training.smoothed import Stopped, smoothed
 from jaxrobust.tuning import mix, traced_strength
+from jaxrobust.tuning.keeper import Keeper
 
 
 class Trainer:
@@ -29,7 +30,6 @@ class Trainer:
   Args:
     train_set: What is trained on.
     validation_set: What is judged on.
-    stop: Asked at every step; True ends a training early.
 
   Attributes:
     stopped: Whether `stop` ended the last training.
@@ -40,29 +40,33 @@ class Trainer:
     self,
     train_set: data.Dataset,
     validation_set: data.Dataset,
-    stop: Callable[[], bool] = lambda: False,
   ):
     self._train_set, self._validation_set = train_set, validation_set
-    self._stop = stop
     self._step_key = self._judge_key = None
     self.compiled_steps = 0
     self.stopped = False
 
   def epochs(
-    self, config: ml_collections.ConfigDict
+    self,
+    config: ml_collections.ConfigDict,
+    keeper: Keeper | None = None,
+    stop: Callable[[], bool] = lambda: False,
   ) -> Iterator[dict[str, float]]:
     """Trains a model and judges it after each epoch.
 
     Args:
       config: The training.
+      keeper: Saves checkpoints now and then and when stopped, and gives what
+        the training goes on from.
+      stop: Asked at every step; True ends the training early.
 
     Yields:
-      The score under each kind of noise; nothing more once a parameter
-      stopped being finite or `stop` said so.
+      The score under each kind of noise, of epochs made before too; nothing
+      more once a parameter stopped being finite or `stop` said so.
     """
     self.stopped = False
     try:
-      self._prepare(config)
+      self._prepare(config, stop)
     except Stopped:
       self.stopped = True
       return
@@ -74,11 +78,20 @@ class Trainer:
       law = tuple(np.float32(x) for x in traced_strength.law_of(config))
     law = launcher.replicate(law)
     resident = launcher.replicate(parts.resident)
-    state = launcher.replicate(jax.tree.map(jnp.copy, parts.state))
     loader = make_loader(config, self._fed)
-    for step in range(1, parts.total_steps + 1):
-      if self._stop():
-        self.stopped = True
+    begun, first = parts.state, 0
+    restored = keeper and keeper.restore(parts.state)
+    if keeper and restored:
+      begun, position = restored
+      loader.set_state(position)
+      first = keeper.resumed
+      yield from [keeper.by_epoch[epoch] for epoch in sorted(keeper.by_epoch)]
+    state = launcher.replicate(jax.tree.map(jnp.copy, begun))
+    for step in range(first + 1, parts.total_steps + 1):
+      self.stopped = stop()
+      if keeper and step > first + 1 and (self.stopped or keeper.is_due()):
+        keeper.save(state, loader.get_state())
+      if self.stopped:
         return
       batch = launcher.shard(next(loader))
       state, metrics = self._step(state, batch, resident, law)
@@ -88,9 +101,16 @@ class Trainer:
       if not np.isfinite(float(metrics["parameter_norm"])):
         return
       variables = state.variables()
-      yield mix.judge_mix(lambda c, v=variables: self._judge(v, c), cells, task)
+      scores = mix.judge_mix(
+        lambda c, v=variables: self._judge(v, c), cells, task
+      )
+      if keeper:
+        keeper.by_epoch[step // parts.steps_per_epoch] = scores
+      yield scores
 
-  def _prepare(self, config: ml_collections.ConfigDict) -> None:
+  def _prepare(
+    self, config: ml_collections.ConfigDict, stop: Callable[[], bool]
+  ) -> None:
     devices = parallel.choose_devices(config)
     self._launcher = parallel.Launcher(config.train.launcher, devices)
     one_law = traced_strength.has_one_law(config)
@@ -100,7 +120,7 @@ class Trainer:
         del compiled_in[f"method.input.{name}"]
     key = json.dumps(compiled_in)
     if key != self._step_key:
-      self._fed = smoothed(config, self._train_set, self._stop)
+      self._fed = smoothed(config, self._train_set, stop)
       self._step_key = key
       self._parts = parts = assemble(config, self._fed)
       self._step = self._launcher.map(
