@@ -80,6 +80,7 @@ HOST_SIDE = {
   "alpha_stable.ks_distance": _HOST,
   "alpha_stable.probability_transform": _HOST,
   "attacks.likeliest": "chooses classes; see tests/attacks/apgd_test.py",
+  "attacks.transfer": "composes others; see tests/attacks/transfer_test.py",
   "attacks.over_draws": "makes a function; see tests/attacks/draws_test.py",
   "centroids.Centroids": "a tuple",
   "centroids.ClassSums": "a tuple",

@@ -13,6 +13,7 @@ from jaxrobust.attacks.gradient import fgsm, pgd
 from jaxrobust.attacks.objectives import Loss, likeliest
 from jaxrobust.attacks.square import square
 from jaxrobust.attacks.square_l2 import square_l2
+from jaxrobust.attacks.transfer import transfer
 
 __all__ = [
   "Loss",
@@ -25,4 +26,5 @@ __all__ = [
   "pgd",
   "square",
   "square_l2",
+  "transfer",
 ]
