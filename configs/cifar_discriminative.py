@@ -8,8 +8,9 @@ of class centroids, beside the cross-entropy of the clean view; ResNet-18 with
 
 Differences: the authors keep the epoch that is best on the test set, which
 `--config.eval.select=best_test` reproduces, and marks in every row; here the
-last epoch is kept. The initialisation is ours (of He et al.), where theirs is
-PyTorch's, sqrt(3) smaller in dense layers; running variances are biased.
+last epoch is kept. Convolutions are initialised as He et al. do, dense layers
+as LeCun does, where theirs are PyTorch's, sqrt(3) smaller; running variances
+are biased.
 
 Data: CIFAR-10; `jaxrobust prepare cifar10` fetches it.
 Hardware: a GPU or a TPU. On 2 CPU cores an epoch takes about three hours.

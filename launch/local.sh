@@ -37,22 +37,31 @@ shift
 command -v "$1" >/dev/null || wrong "$1: no such command"
 
 # Each gets its share of the cores.
-cores=$(getconf _NPROCESSORS_ONLN)
+cores=$(nproc)
 share=$((cores / count))
 export JAX_NUM_CPU_DEVICES=${JAX_NUM_CPU_DEVICES:-$((share > 0 ? share : 1))}
 port=$(python3 -c 'import socket
 with socket.socket() as s: s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 export JAXROBUST_COORDINATOR=127.0.0.1:$port JAXROBUST_PROCESSES=$count
 
+# What is started here does not hear Ctrl-C itself: a first signal is handed on
+# as SIGTERM, a second one kills.
 children=()
+asked=false
+# shellcheck disable=SC2317,SC2329  # The trap calls it.
+stop() {
+  if $asked; then
+    kill -KILL "${children[@]}" 2>/dev/null
+  elif [ "${#children[@]}" -gt 0 ]; then
+    kill -TERM "${children[@]}" 2>/dev/null
+  fi
+  asked=true
+}
+trap stop TERM INT
 for ((rank = 0; rank < count; rank++)); do
   JAXROBUST_PROCESS=$rank "$@" &
   children+=($!)
 done
-# Ctrl-C reaches the processes by itself; what reaches this script alone is
-# handed on.
-trap 'kill -TERM "${children[@]}" 2>/dev/null' TERM
-trap : INT
 
 code=0
 for rank in "${!children[@]}"; do

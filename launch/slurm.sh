@@ -110,9 +110,12 @@ render() {
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-set -uo pipefail
 END
   if [ -n "$setup" ]; then echo "$setup"; fi
+  # After the setup, for activation scripts use variables that are not set.
+  echo 'set -uo pipefail'
+  # srun takes it from the environment alone.
+  if [ -n "$cpus" ]; then echo "export SRUN_CPUS_PER_TASK=$cpus"; fi
   if $independent; then
     echo 'unset JAXROBUST_DISTRIBUTED'
   else

@@ -172,21 +172,25 @@ run() {
   # The command outlives the connection: SSH that breaks off ends nothing, and
   # another `run` follows what still runs.
   everywhere "cd ~
-if ! kill -0 \"\$(cat jaxrobust.pid 2>/dev/null)\" 2>/dev/null; then
+read -r pid boot 2>/dev/null <jaxrobust.pid
+# A number of before the host was started anew is another process's.
+now=\$(cat /proc/sys/kernel/random/boot_id)
+if [ \"\$boot\" != \"\$now\" ] || ! kill -0 \"\$pid\" 2>/dev/null; then
   rm -f jaxrobust.exit
   export PATH=~/jaxrobust-venv/bin:\$PATH JAXROBUST_DISTRIBUTED=auto
   setsid bash -c 'trap : TERM HUP; \"\$@\"; echo \$? >jaxrobust.exit' _$command \
 >jaxrobust.log 2>&1 </dev/null &
-  echo \$! >jaxrobust.pid
+  pid=\$!
+  echo \"\$pid \$now\" >jaxrobust.pid
 fi
-tail -n +1 --pid=\"\$(cat jaxrobust.pid)\" -F jaxrobust.log 2>/dev/null
+tail -n +1 --pid=\"\$pid\" -F jaxrobust.log 2>/dev/null
 code=\$(cat jaxrobust.exit 2>/dev/null || echo 1)
 [ \"\$code\" != 75 ] || echo 'launch: interrupted; the same run goes on'
 exit \"\$code\""
 }
 
 stop() {
-  everywhere "kill -TERM -- -\"\$(cat ~/jaxrobust.pid)\""
+  everywhere "read -r pid boot <~/jaxrobust.pid && kill -TERM -- -\"\$pid\""
 }
 
 collect() {

@@ -20,7 +20,7 @@
 #
 # This notebook shows the laws, matches them in strength, trains one network
 # with each, and ends with the accuracy of every training noise under every test
-# noise. On MNIST that takes minutes on two CPU cores; with
+# noise. On MNIST that should take minutes on two CPU cores; with
 # `JAXROBUST_NOTEBOOK=quick` it is scikit-learn's digits, in seconds. One seed
 # and few epochs prove nothing: the measured figure, 5 seeds, is in
 # `results/alpha_stable/README.md`.

@@ -21,7 +21,7 @@
 #
 # This notebook computes the losses on given features, trains with and without
 # them, draws the features, and ends with accuracy against the strength of
-# Gaussian noise. On MNIST it takes minutes on two CPU cores; with
+# Gaussian noise. On MNIST it should take minutes on two CPU cores; with
 # `JAXROBUST_NOTEBOOK=quick` it is scikit-learn's digits, in seconds. One seed
 # and few epochs prove nothing: the measured figures, and where a simpler method
 # is better, are in `results/discriminative/README.md`.

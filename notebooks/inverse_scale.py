@@ -21,7 +21,7 @@
 #
 # This notebook shows the levels of a photograph, trains with and without the
 # smoother, and ends with accuracy under Gaussian noise, behind the smoother and
-# without it. On MNIST it takes minutes on two CPU cores; with
+# without it. On MNIST it should take minutes on two CPU cores; with
 # `JAXROBUST_NOTEBOOK=quick` it is scikit-learn's digits, in seconds. One seed
 # and few epochs prove nothing: the measured figures are in
 # `results/inverse_scale/README.md`.

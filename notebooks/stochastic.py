@@ -21,10 +21,10 @@
 #
 # This notebook compares carried moments with samples, trains with several
 # strengths sigma, and ends with accuracy under PGD against the attack's radius.
-# On MNIST it takes a quarter of an hour or more on two CPU cores, most of it
-# for the attacks; with `JAXROBUST_NOTEBOOK=quick` it is scikit-learn's digits,
-# in seconds. One seed and few epochs prove nothing: the measured figure is in
-# `results/stochastic/README.md`.
+# On MNIST it should take a quarter of an hour or more on two CPU cores, most
+# of it for the attacks; with `JAXROBUST_NOTEBOOK=quick` it is scikit-learn's
+# digits, in seconds. One seed and few epochs prove nothing: the measured
+# figure is in `results/stochastic/README.md`.
 
 # %%
 # %matplotlib inline

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import itertools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from jaxrobust import evaluation
 from jaxrobust import main as train
 from jaxrobust.commands import shell
 from jaxrobust.training import processes
+from jaxrobust.training.interruption import Interruption
 
 HELP = "judge a run's checkpoint, or a model of one's own"
 EXAMPLE = "jaxrobust evaluate --workdir=runs/first --suite=quick"
@@ -94,14 +96,27 @@ def run(args: argparse.Namespace) -> int:
   """Evaluates and prints the table."""
   shell.use_compilation_cache()
   processes.join()
-  rows = _of_function(args) if args.model else _of_run(args)
+  judge = _of_function if args.model else _of_run
+  if not processes.several():
+    rows = judge(args, lambda: False)
+  else:
+    # One that is told to stop stops all; alone, Ctrl-C may end it anywhere.
+    with Interruption("stopping after this perturbation") as interruption:
+      calls = itertools.count()
+      rows = judge(args, lambda: interruption.reached(next(calls)))
+    if interruption.requested:
+      print("interrupted; the same command resumes")
+      return shell.INTERRUPTED
   shell.print_table(rows, args.workdir)
-  for line in evaluation.warnings_of(rows):
-    print(f"warning: {line}", file=sys.stderr)
+  if processes.is_first():
+    for line in evaluation.warnings_of(rows):
+      print(f"warning: {line}", file=sys.stderr)
   return shell.DONE
 
 
-def _of_run(args: argparse.Namespace) -> list[dict[str, Any]]:
+def _of_run(
+  args: argparse.Namespace, stop: Callable[[], bool]
+) -> list[dict[str, Any]]:
   if args.config or args.rest:
     word = "--config" if args.config else args.rest[0]
     raise shell.UsageError(f"{word}: only with --model; a run has its config")
@@ -117,10 +132,13 @@ def _of_run(args: argparse.Namespace) -> list[dict[str, Any]]:
     attacks=args.attacks,
     adapt=args.adapt,
     smooth_evals=args.smooth_evals,
+    stop=stop,
   )
 
 
-def _of_function(args: argparse.Namespace) -> list[dict[str, Any]]:
+def _of_function(
+  args: argparse.Namespace, stop: Callable[[], bool]
+) -> list[dict[str, Any]]:
   for name in _OF_A_RUN:
     if getattr(args, name) is not None:
       raise shell.UsageError(f"--{name}: not with --model; set it in --config")
@@ -136,7 +154,7 @@ def _of_function(args: argparse.Namespace) -> list[dict[str, Any]]:
   if args.attacks is not None:
     config.eval.attacks = args.attacks
   return jaxrobust.judge_function(
-    config, args.workdir, function, args.model, suite=args.suite
+    config, args.workdir, function, args.model, suite=args.suite, stop=stop
   )
 
 

@@ -60,7 +60,7 @@ def _code_of(command: Callable[[], int]) -> int:
     processes.ProcessLost,
     OSError,
   ) as error:
-    return _fail(error, FAILED)
+    return _fail(processes.explain(error.__cause__ or error) or error, FAILED)
   except KeyboardInterrupt:
     print("interrupted; the same command resumes", file=sys.stderr)
     return INTERRUPTED

@@ -192,9 +192,15 @@ def _load_folder(config: Any, split: Split) -> Dataset:
   def read(indices):
     chosen = positions[indices]
     images = np.empty((len(chosen), *config.shape), np.uint8)
-    images_lib.decode_into(
-      images, lambda place: folder.decode(int(chosen[place]))
-    )
+    try:
+      images_lib.decode_into(
+        images, lambda place: folder.decode(int(chosen[place]))
+      )
+    except DataError as error:
+      raise DataError(
+        f"{error}; config.data.skip_corrupt=True, in a new --workdir, tries "
+        "all of them first and leaves such out"
+      ) from error
     return images, folder.labels[chosen]
 
   name = config.name

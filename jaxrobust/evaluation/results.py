@@ -53,7 +53,9 @@ class Results:
     if path.exists():
       if writes:
         _cut_half_line(path)
-      self._rows = {_key(row): row["value"] for row in read_rows(path)}
+      # Another process may be cutting the half line right now.
+      whole = path.read_bytes().rpartition(b"\n")[0].decode()
+      self._rows = {_key(row): row["value"] for row in _parse(whole, path)}
 
   def __contains__(self, row: Mapping[str, Any]) -> bool:
     """Whether a row for this cell and metric is there, whatever its value."""
@@ -109,12 +111,15 @@ def read_rows(path: pathlib.Path) -> list[dict[str, Any]]:
   Raises:
     DataError: If the file's columns are not `COLUMNS`, or a number is none.
   """
-  with path.open(encoding="utf-8", newline="") as file:
-    reader = csv.DictReader(file)
-    columns = tuple(reader.fieldnames or COLUMNS)
-    if columns != COLUMNS:
-      raise DataError(f"{path}: columns {columns}; must be {COLUMNS}")
-    return [_typed(row, f"{path}:{reader.line_num}") for row in reader]
+  return _parse(path.read_text(encoding="utf-8"), path)
+
+
+def _parse(text: str, path: pathlib.Path) -> list[dict[str, Any]]:
+  reader = csv.DictReader(io.StringIO(text, newline=""))
+  columns = tuple(reader.fieldnames or COLUMNS)
+  if columns != COLUMNS:
+    raise DataError(f"{path}: columns {columns}; must be {COLUMNS}")
+  return [_typed(row, f"{path}:{reader.line_num}") for row in reader]
 
 
 def _typed(row: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -21,6 +21,9 @@ _ATTACKS = {
   "square": "Square",
   "standard": "the standard ensemble",
 }
+_MEMBERS = {"pgd", "apgd-ce", "apgd-t", "fab-t", "square"}
+# Of an optimiser or a schedule, what the others have no use for.
+_SGD, _MULTISTEP = ("momentum", "nesterov"), ("boundaries", "factor")
 
 
 def model_card(
@@ -165,6 +168,14 @@ def _given(section: Mapping[str, Any], without: tuple[str, ...]) -> str:
   )
 
 
+def _unused(
+  section: Mapping[str, Any], owner: str, fields: tuple[str, ...]
+) -> tuple[str, ...]:
+  """What a part makes no use of: another's fields, and what is 0."""
+  zeros = tuple(name for name, value in section.items() if value == 0)
+  return zeros if section["name"] == owner else (*zeros, *fields)
+
+
 def _plain(value: Any) -> Any:
   if isinstance(value, float):
     return f"{value:.6g}"
@@ -185,8 +196,12 @@ def _training(run: Run) -> str:
       "parameters",
       f"- {config.train.epochs} epochs in batches of {config.train.batch_size},"
       f" seed {config.seed}",
-      f"- Optimiser: {_given(config.optimizer, ())}",
-      f"- Learning rate: {_given(config.schedule, ())}",
+      "- Optimiser: "
+      + _given(config.optimizer, _unused(config.optimizer, "sgd", _SGD)),
+      "- Learning rate: "
+      + _given(
+        config.schedule, _unused(config.schedule, "multistep", _MULTISTEP)
+      ),
       f"- Weights: {config.eval.select}, step {run.step}"
       + (
         f", moving average {config.train.ema_decay:g}"
@@ -242,12 +257,16 @@ def _loading(about: Mapping[str, Any]) -> str:
 def _limits(
   run: Run, about: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
 ) -> str:
-  judged = {row["perturbation"] for row in rows}
+  # Others are rows of measurements, as of calibration.
+  scores = ("accuracy", "rmse")
+  judged = {row["perturbation"] for row in rows if row["metric"] in scores}
   attacked = {
     name.partition("(")[0] for name in judged if evaluation.is_attack(name)
   }
   ran = [words for name, words in _ATTACKS.items() if name in attacked]
-  left = [words for name, words in _ATTACKS.items() if name not in attacked]
+  # The standard ensemble is made of most of the others.
+  known = attacked | (_MEMBERS if "standard" in attacked else set())
+  left = [words for name, words in _ATTACKS.items() if name not in known]
   lines = ["## Limits", ""]
   if not ran:
     lines.append(

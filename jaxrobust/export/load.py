@@ -9,7 +9,7 @@ from jaxrobust.export import manifest
 from jaxrobust.export.predictor import Predictor
 
 
-def load(path: str | pathlib.Path) -> Predictor:
+def load(path: str | pathlib.Path, trust: bool = False) -> Predictor:
   """Loads an exported model.
 
     labels = jaxrobust.load("runs/first/export/stablehlo").predict(images)
@@ -18,6 +18,8 @@ def load(path: str | pathlib.Path) -> Predictor:
     path: The folder that `jaxrobust export` made, or the model's file in it:
       `model.stablehlo` with `model.json` beside it, `model.onnx` or
       `model.safetensors`.
+    trust: Whether a safetensors file may name a model of one's own,
+      "package.module:Class", which is then imported: its code runs.
 
   Returns:
     The model, with `predict`, `probabilities`, `logits`, `classes` and `shape`.
@@ -35,13 +37,16 @@ def load(path: str | pathlib.Path) -> Predictor:
   """
   payload, kind, about = manifest.read(path)
   try:
-    return open_model(payload, kind, about)
+    return open_model(payload, kind, about, trust)
   except DataError as error:
     raise DataError(f"{path}: {error}") from error
 
 
 def open_model(
-  payload: bytes, kind: str, about: Mapping[str, Any] | None
+  payload: bytes,
+  kind: str,
+  about: Mapping[str, Any] | None,
+  trust: bool = False,
 ) -> Predictor:
   """A model of its bytes.
 
@@ -49,6 +54,7 @@ def open_model(
     payload: The bytes of the file.
     kind: "stablehlo", "onnx" or "safetensors".
     about: Its manifest; None to take the one inside.
+    trust: As for `load`.
 
   Returns:
     The model.
@@ -73,6 +79,12 @@ def open_model(
   manifest.check(inside, "its metadata")
   if "config" not in inside:
     raise DataError("its metadata: must have config")
+  named = inside["config"].get("model", {}).get("name", "")
+  if ":" in str(named) and not trust:
+    raise DataError(
+      f"its model is {named}, which would be imported; load it with trust=True "
+      "if you trust the file"
+    )
   function = safetensors.function_of(variables, inside["config"])
   own = {k: v for k, v in inside.items() if k != "config"}
   return Predictor(function, about or own)

@@ -78,7 +78,7 @@ def read(
     about = None
   if about is None:
     if kind == "stablehlo":
-      raise DataError(f"{file}: {NAME} must lie beside it")
+      raise DataError(f"{file}: the {NAME} of it must lie beside it")
     return payload, kind, None
   if len(payload) != about["bytes"]:
     raise DataError(

@@ -75,6 +75,7 @@ def _max_pool(graph, eqn, x):
   rank = len(window)
   dilated = {*params["base_dilation"], *params["window_dilation"]} != {1}
   whole = window[0] == window[-1] == strides[0] == strides[-1] == 1
+  whole = whole and all(tuple(padding[a]) == (0, 0) for a in (0, -1))
   if dilated or not whole or rank not in (3, 4, 5):
     raise ExportError("onnx: this pooling is not exported")
   inner = range(1, rank - 1)

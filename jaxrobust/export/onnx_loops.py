@@ -39,7 +39,9 @@ def _while(graph, eqn, *values):
       # What is done stays as it is.
       open_ = unfinished(carry)
       stepped = [
-        graph.where(_aligned(graph, open_, aval.ndim), new, old, aval.dtype)
+        graph.where(
+          _aligned(graph, open_, test.ndim, aval.ndim), new, old, aval.dtype
+        )
         for new, old, aval in zip(stepped, carry, carried, strict=True)
       ]
     return stepped, [], goes_on(stepped)
@@ -47,9 +49,9 @@ def _while(graph, eqn, *values):
   return _loop(graph, "", goes_on(init), init, carried, step)
 
 
-def _aligned(graph: Graph, each: Value, rank: int) -> Value:
-  """One value per example, in as many axes as asked for."""
-  axes = np.arange(1, rank, dtype=np.int64)
+def _aligned(graph: Graph, each: Value, own: int, rank: int) -> Value:
+  """Values of `own` leading axes, in as many axes as asked for."""
+  axes = np.arange(own, rank, dtype=np.int64)
   return graph.op("Unsqueeze", each, axes) if axes.size else each
 
 
@@ -191,8 +193,17 @@ def _gather(graph, eqn, x, places):
   filling = eqn.params["fill_value"]
   dtype = eqn.outvars[0].aval.dtype
   if filling is None:
-    filling = np.nan if dtype.kind == "f" else np.iinfo(dtype).min
+    filling = _filling(dtype)
   return graph.op("Where", inside, found, np.asarray(filling, dtype))
+
+
+def _filling(dtype: np.dtype) -> Any:
+  """What JAX fills with where nothing else is said."""
+  if dtype.kind == "f":
+    return np.nan
+  if dtype.kind == "b":
+    return True
+  return np.iinfo(dtype).max if dtype.kind == "u" else np.iinfo(dtype).min
 
 
 def _bounded(
@@ -200,14 +211,17 @@ def _bounded(
 ) -> tuple[Value, Value | None]:
   """Places within bounds, and which were; None if all are."""
   mode = eqn.params["mode"]
-  if mode == lax.GatherScatterMode.PROMISE_IN_BOUNDS:
-    return places, None
   if not isinstance(count, int):
     raise ExportError("onnx: a gather of examples is not exported")
   dtype = eqn.invars[1].aval.dtype
   last, zero = np.asarray(count - 1, dtype), np.asarray(0, dtype)
   bounded = graph.op("Min", graph.op("Max", places, zero), last)
-  if mode == lax.GatherScatterMode.CLIP:
+  # What is promised to lie within bounds is clamped by XLA, and so here.
+  clamped = (
+    lax.GatherScatterMode.CLIP,
+    lax.GatherScatterMode.PROMISE_IN_BOUNDS,
+  )
+  if mode in clamped:
     return bounded, None
   return bounded, graph.op("Equal", bounded, places)
 

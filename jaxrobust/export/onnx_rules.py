@@ -185,6 +185,8 @@ def _reduce(graph, eqn, x):
 @rule("reduce_or", "reduce_and")
 def _any_or_all(graph, eqn, x):
   axes = np.asarray(eqn.params["axes"], np.int64)
+  if not axes.size:
+    return x
   kind = "ReduceMax" if eqn.primitive.name == "reduce_or" else "ReduceMin"
   found = graph.op(kind, graph.cast(x, np.int32), axes, keepdims=0)
   return graph.cast(found, bool)

@@ -83,8 +83,8 @@ def agreement(
       taken for 1 if it is less.
 
   Returns:
-    What was found. Values that are not numbers in one of them alone are an
-    infinite difference.
+    What was found. Values that are not finite must be the same in both, and
+    some must be finite; else the difference is infinite.
 
   Example:
     >>> expected = np.asarray([[0.0, 1.0], [5e-5, 0.0]])
@@ -93,7 +93,11 @@ def agreement(
     (1, 0, True)
   """
   finite = np.isfinite(expected)
-  if np.array_equal(finite, np.isfinite(found)):
+  others = np.array_equal(
+    np.where(finite, 0, expected), np.where(finite, 0, found), equal_nan=True
+  )
+  # A run without a finite logit says nothing that could be compared.
+  if finite.any() and others and np.isfinite(found[finite]).all():
     gaps = np.abs(expected[finite] - found[finite])
     difference = float(gaps.max(initial=0))
   else:

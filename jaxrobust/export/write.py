@@ -91,7 +91,7 @@ def export_run(
   part.mkdir()
   try:
     about = write_model(run, format, part)
-    found = compare(run, _loaded(part, format))
+    found = _compared(run, _loaded(part, format), format)
     if not found.holds:
       raise ExportError(f"{format}: not the run: {found}; nothing was written")
     card = model_card(
@@ -112,20 +112,35 @@ def export_run(
 
 def _loaded(part: pathlib.Path, format: str) -> Predictor:
   try:
-    return load(part)
+    # It is the run's own model.
+    return load(part, trust=True)
   except (data.DataError, ImportError) as error:
     raise ExportError(f"{format}: cannot be loaded back: {error}") from error
 
 
+def _compared(run: Run, model: Predictor, format: str) -> Agreement:
+  try:
+    return compare(run, model)
+  except (data.DataError, ExportError):
+    raise
+  except Exception as error:
+    # The runtimes raise types of their own.
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    raise ExportError(f"{format}: cannot be run: {reason}") from error
+
+
 def _refuse_other_folder(folder: pathlib.Path) -> None:
-  """Refuses to replace what is no export."""
-  if folder.exists() and not (
-    folder.is_dir()
-    and ((folder / manifest.NAME).exists() or not any(folder.iterdir()))
-  ):
+  """Refuses to replace what is no export, or more than one."""
+  if not folder.exists():
+    return
+  known = {manifest.NAME, "README.md", *manifest.FILES.values()}
+  extra = ["itself"]
+  if folder.is_dir():
+    extra = sorted({path.name for path in folder.iterdir()} - known)
+  if extra:
     raise ConfigError(
-      f"out={folder}: is there and is no export; must be a new folder, an "
-      "empty one, or an export to replace"
+      f"out={folder}: has what is of no export ({extra[0]}); must be a new "
+      "folder, an empty one, or an export to replace"
     )
 
 
@@ -196,6 +211,8 @@ def _public(run: Run) -> dict[str, Any]:
   config = run.config.to_dict()
   for field in ("data_dir", "path", "smoothed_dir"):
     config["data"][field] = ""
+  if config["eval"]["corrupted_files"] != "tfds":
+    config["eval"]["corrupted_files"] = ""
   return config
 
 
@@ -204,5 +221,10 @@ def _put_in_place(part: pathlib.Path, folder: pathlib.Path) -> None:
   old = part.with_suffix(".old")
   if folder.exists():
     folder.rename(old)
-  part.rename(folder)
+  try:
+    part.rename(folder)
+  except BaseException:
+    if old.exists() and not folder.exists():
+      old.rename(folder)
+    raise
   shutil.rmtree(old, ignore_errors=True)

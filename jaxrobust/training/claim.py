@@ -1,10 +1,10 @@
 """A work folder belongs to one run at a time."""
 
 import contextlib
-import fcntl
 import os
 import pathlib
 import socket
+import warnings
 from collections.abc import Iterator
 
 from jaxrobust.training import processes
@@ -31,6 +31,8 @@ def claimed(workdir: pathlib.Path, work: str) -> Iterator[None]:
   path = workdir / f".{work}.lock"
   with path.open("a+") as file:
     try:
+      import fcntl
+
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
       file.seek(0)
@@ -39,6 +41,12 @@ def claimed(workdir: pathlib.Path, work: str) -> Iterator[None]:
         f"({file.read().strip() or 'by another process'}); wait for it, or use "
         "another --workdir"
       ) from error
+    except (ImportError, OSError) as error:
+      warnings.warn(
+        f"{workdir}: no locks there ({error}): a second run in it would not be "
+        "noticed",
+        stacklevel=3,
+      )
     file.truncate(0)
     file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
     file.flush()

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,7 +57,8 @@ def default_config() -> ml_collections.ConfigDict:
   config.augment.crop_padding = 0  # pixels of zero padding before the crop
   config.augment.flip = False  # horizontal
 
-  config.model = ml_collections.ConfigDict({"name": "mlp"})
+  config.model = ml_collections.ConfigDict()
+  config.model.name = "mlp"  # a key of models.MODELS or "module:Class"
   config.model.dtype = "float32"  # compute type; parameters are float32
   config.model.mean = ()  # per channel, of inputs in [0, 1]; () for none
   config.model.std = ()
@@ -265,10 +267,17 @@ def model_arguments(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 def save(config: ml_collections.ConfigDict, path: pathlib.Path) -> None:
   """Writes a config as JSON, whole or not at all."""
-  partial = path.with_name(path.name + ".part")
-  text = json.dumps(config.to_dict(), indent=2, default=list)
-  partial.write_text(text + "\n")
-  partial.replace(path)
+  write_whole(path, json.dumps(config.to_dict(), indent=2, default=list) + "\n")
+
+
+def write_whole(path: pathlib.Path, text: str) -> None:
+  """Writes a file whole or not at all, whoever else writes it, too."""
+  partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+  try:
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+  finally:
+    partial.unlink(missing_ok=True)
 
 
 def load(path: pathlib.Path) -> ml_collections.ConfigDict:

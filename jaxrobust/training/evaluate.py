@@ -38,6 +38,7 @@ def evaluate(
   attacks: Sequence[str] | None = None,
   adapt: Sequence[str] | None = None,
   smooth_evals: Sequence[str] | None = None,
+  stop: Callable[[], bool] = lambda: False,
 ) -> list[dict[str, Any]]:
   """Judges a run's checkpoint and appends the rows to its `results.csv`.
 
@@ -63,6 +64,7 @@ def evaluate(
     smooth_evals: Of "on", "off" and "adaptive", how else a network is judged
       that was trained on smoothed images, for rows beside its own; by default
       `config.eval.smooth_evals`.
+    stop: Asked between cells; True ends the evaluation, to be resumed.
 
   Returns:
     The rows of this checkpoint and split, old and new.
@@ -92,7 +94,7 @@ def evaluate(
   validate(config)
   config.data.test_split = split or config.data.test_split
   dataset = data.load(config.data, config.data.test_split)
-  return judge_run(config, workdir, dataset, parallel.all_devices())
+  return judge_run(config, workdir, dataset, parallel.all_devices(), stop)
 
 
 def judge_run(
@@ -132,6 +134,7 @@ def judge_function(
   function: Callable[[jax.Array], jax.Array],
   name: str,
   suite: str | None = None,
+  stop: Callable[[], bool] = lambda: False,
 ) -> list[dict[str, Any]]:
   """Judges a model of one's own, a function from images to logits.
 
@@ -144,6 +147,7 @@ def judge_function(
       `models.from_torch` makes one of a PyTorch module.
     name: What the rows call it.
     suite: As for `evaluate`.
+    stop: As for `evaluate`.
 
   Returns:
     The rows of this model, old and new.
@@ -185,7 +189,7 @@ def judge_function(
   model = models.Foreign(function)
   devices = parallel.all_devices()
   return judge_dataset(
-    config, workdir, dataset, devices, model, subject, {"params": {}}
+    config, workdir, dataset, devices, model, subject, {"params": {}}, stop
   )
 
 

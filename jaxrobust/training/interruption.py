@@ -26,6 +26,7 @@ class Interruption:
 
   def __init__(self, message: str):
     self.requested = False
+    self._asked = False
     self._message = message
     self._previous: dict[int, Any] = {}
 
@@ -47,7 +48,12 @@ class Interruption:
     if processes.several() and not self.requested:
       from jax.experimental import multihost_utils
 
-      if multihost_utils.reached_preemption_sync_point(step):
+      ask = multihost_utils.reached_preemption_sync_point
+      # What was asked before the first step of a resumed run is to be answered
+      # at the first point of all.
+      first = not self._asked and step > 1 and ask(1)
+      self._asked = True
+      if first or ask(step):
         self.requested = True
         print(self._message, flush=True)
     return self.requested

@@ -5,11 +5,16 @@ import json
 import math
 import pathlib
 import platform
+import re
 import subprocess
 import sys
 import time
 from typing import Any
 
+from jaxrobust.training.config import write_whole
+
+# As in the URL of a database.
+_PASSWORD = re.compile(r"(//[^/:@\s]*:)[^@/\s]*@")
 PACKAGES = ("jaxrobust", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 
 
@@ -145,9 +150,7 @@ def note_environment(path: pathlib.Path) -> None:
     path: A JSON file with the list of the starts so far, or nothing yet.
   """
   starts = json.loads(path.read_text()) if path.exists() else []
-  partial = path.with_suffix(".part")
-  partial.write_text(json.dumps([*starts, _environment()], indent=2) + "\n")
-  partial.replace(path)
+  write_whole(path, json.dumps([*starts, _environment()], indent=2) + "\n")
 
 
 def _environment() -> dict[str, Any]:
@@ -159,7 +162,7 @@ def _environment() -> dict[str, Any]:
     "versions": {p: _version(p) for p in PACKAGES},
     "devices": [d.device_kind for d in jax.devices()],
     "git_commit": _git_commit(),
-    "command": sys.argv,
+    "command": [_PASSWORD.sub(r"\1***@", word) for word in sys.argv],
   }
 
 

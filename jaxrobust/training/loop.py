@@ -41,6 +41,7 @@ _FREE_TO_CHANGE = (
 )
 
 
+_SHARED = "it must lie where all hosts see it"
 # What must be a number in every step that counts.
 _FINITE = ("loss", "gradient_norm", "parameter_norm")
 # An impulse of so many standard deviations ruins batch statistics.
@@ -134,6 +135,14 @@ def _train(
     validation_set = data.load(config.data, config.data.validation_split)
   # Read before training, so that a missing test set costs no training.
   test_set = data.load(config.data, config.data.test_split)
+  for dataset in (train_set, validation_set, test_set):
+    if dataset is not None:
+      processes.check_same(
+        f"numbers of examples of {dataset.split}",
+        len(dataset),
+        "config.data",
+        "all hosts must have the same",
+      )
   try:
     train_set = smoothed(config, train_set, lambda: interruption.requested)
   except Stopped:
@@ -160,6 +169,8 @@ def _train(
   # ---- State: from a checkpoint, or new -------------------------------------
   state = parts.state
   checkpoints = open_checkpoints(config, workdir)
+  newest = max(checkpoints.steps(), default=0)
+  processes.check_same("newest checkpoints", newest, "--workdir", _SHARED)
   restored = checkpoints.restore(state)
   if restored is not None:
     state = restored.state
@@ -169,7 +180,6 @@ def _train(
       raise config_lib.ConfigError(
         f"config.data: not the data that {workdir} was begun with ({error})"
       ) from error
-  processes.check_same("checkpoints", restored.step if restored else 0)
   state = launcher.replicate(state)
   resident = launcher.replicate(parts.resident)
 
@@ -267,10 +277,12 @@ def _begin_or_resume(
   if has_checkpoints or (workdir / "results.csv").exists():
     config_lib.refuse_other(config, path, _FREE_TO_CHANGE)
   processes.wait("looked at the work folder")
-  if not processes.is_first():
-    return
-  config_lib.save(config, path)
-  note_environment(workdir / "environment.json")
+  if processes.is_first():
+    config_lib.save(config, path)
+    note_environment(workdir / "environment.json")
+  processes.wait("wrote the papers")
+  there = int(path.exists())
+  processes.check_same("configs there", there, "--workdir", _SHARED)
 
 
 def _ruinous_input(

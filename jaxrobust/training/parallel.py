@@ -62,12 +62,6 @@ def choose_devices(config: ml_collections.ConfigDict) -> list[Any]:
   of_process = _devices_of_processes()
   here = jax.local_devices()
   processes = len(of_process)
-  counts = [len(own) for own in of_process]
-  if set(counts) != {len(here)}:
-    raise ConfigError(
-      f"config.train.devices: the processes have {counts} devices; all must "
-      "have as many"
-    )
   available = processes * len(here)
   batch, micro = config.train.batch_size, config.train.accumulate
   wanted = config.train.devices
@@ -99,7 +93,11 @@ def choose_devices(config: ml_collections.ConfigDict) -> list[Any]:
 
 
 def all_devices() -> list[Any]:
-  """All devices of all processes, in the order of the processes."""
+  """All devices of all processes, in the order of the processes.
+
+  Raises:
+    ConfigError: If the processes have different numbers of them.
+  """
   return [device for own in _devices_of_processes() for device in own]
 
 
@@ -107,6 +105,12 @@ def _devices_of_processes() -> list[list[Any]]:
   found: dict[int, list[Any]] = {}
   for device in jax.devices():
     found.setdefault(device.process_index, []).append(device)
+  counts = [len(own) for _, own in sorted(found.items())]
+  if len(set(counts)) > 1:
+    raise ConfigError(
+      f"config.train.devices: the processes have {counts} devices; all must "
+      "have as many"
+    )
   return [own for _, own in sorted(found.items())]
 
 

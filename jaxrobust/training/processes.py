@@ -130,8 +130,14 @@ def wait(name: str) -> None:
     multihost_utils.sync_global_devices(name)
 
 
-def check_same(what: str, value: int) -> None:
-  """Checks that all processes found the same number in the shared work folder.
+def check_same(what: str, value: int, where: str, allowed: str) -> None:
+  """Checks that all processes found the same.
+
+  Args:
+    what: What it is a number of.
+    value: The number.
+    where: The flag or field that says where it was found.
+    allowed: What must hold.
 
   Raises:
     ConfigError: If they did not, on all of them.
@@ -140,11 +146,12 @@ def check_same(what: str, value: int) -> None:
     return
   from jax.experimental import multihost_utils
 
-  found = multihost_utils.process_allgather(np.asarray(value, np.int32))
+  # JAX has 32 bits.
+  found = multihost_utils.process_allgather(np.int32(value & 0x7FFFFFFF))
   if len(set(found.tolist())) > 1:
     raise ConfigError(
-      f"--workdir: the processes found different {what}, {found.tolist()}; "
-      "it must lie where all hosts see it"
+      f"{where}: the processes found different {what}, {found.tolist()}; "
+      f"{allowed}"
     )
 
 

@@ -117,16 +117,22 @@ class _Keeper:
       self._path("labels", chunk)
     ]
 
+  def _is_kept(self, chunk: int) -> bool:
+    return all(path.exists() for path in self._paths(chunk))
+
   def complete(self, stop: Callable[[], bool]) -> None:
     """Smooths what is not there yet."""
     count = len(self._dataset)
     missing = [
       chunk
       for chunk in range(-(-count // self._size))
-      if not all(path.exists() for path in self._paths(chunk))
+      if not self._is_kept(chunk)
     ]
     if not missing:
       return
+    # Processes that share a folder begin apart, and leave out what others did.
+    start = jax.process_index() * len(missing) // jax.process_count()
+    missing = [*missing[start:], *missing[:start]]
     devices = len(self._launcher.devices)
     batch_size = max(min(_BATCH_NUMBERS // self._numbers, 256), devices)
     batch_size -= batch_size % devices
@@ -139,6 +145,8 @@ class _Keeper:
     said = time.monotonic()
     try:
       for chunk in missing:
+        if self._is_kept(chunk):
+          continue
         first = chunk * self._size
         places = np.arange(first, min(first + self._size, count))
         images, labels = [], []

@@ -20,6 +20,10 @@ from jaxrobust.training.state import State
 SAVE_SECONDS = 60.0
 
 
+class FolderTaken(ConfigError):
+  """The folder of an attempt is there, though the attempt is new."""
+
+
 class Keeper:
   """Saves an attempt and restores the one before it.
 
@@ -41,7 +45,7 @@ class Keeper:
     try:
       self.folder.mkdir(parents=True)
     except FileExistsError as error:
-      raise ConfigError(
+      raise FolderTaken(
         f"{self.folder}: is there already, of another study; use a new "
         "--workdir"
       ) from error

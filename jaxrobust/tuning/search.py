@@ -253,7 +253,7 @@ def _begin_or_resume(
           f"--search={' '.join(texts)}: {workdir} was begun with "
           f"{' '.join(begun)}; resume it with that, or use a new --workdir"
         )
-    path.write_text(json.dumps(texts) + "\n")
+    config_lib.write_whole(path, json.dumps(texts) + "\n")
 
 
 def _warn_of_sqlite(url: str, hosts: Sequence[str]) -> None:

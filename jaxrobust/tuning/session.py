@@ -13,7 +13,7 @@ from jaxrobust.training.config import ConfigError
 from jaxrobust.training.logging import Progress
 from jaxrobust.tuning import choice, claims, mix
 from jaxrobust.tuning import ranges as ranges_lib
-from jaxrobust.tuning.keeper import Keeper
+from jaxrobust.tuning.keeper import FolderTaken, Keeper
 from jaxrobust.tuning.sampler import make_sampler
 from jaxrobust.tuning.trainer import Trainer
 
@@ -105,6 +105,9 @@ class Session:
         return self._make(trial, place, before, lost.is_set)
       except self.optuna.exceptions.UpdateFinishedTrialError:
         return f"trial {trial.number}: taken over by another worker"
+      except FolderTaken:
+        self._end(trial, states.FAIL)
+        raise
       except ConfigError as error:
         # No other attempt at these values will fare better.
         trial.set_user_attr("failures", claims.MOST_FAILURES)

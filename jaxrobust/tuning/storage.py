@@ -15,7 +15,7 @@ from typing import Any
 import ml_collections
 
 from jaxrobust.training import config as config_lib
-from jaxrobust.training.config import ConfigError
+from jaxrobust.training.config import ConfigError, write_whole
 from jaxrobust.tuning import choice
 
 DEFAULT_NAME = "tune"
@@ -100,7 +100,7 @@ def note(workdir: pathlib.Path, url: str, name: str) -> None:
   ):
     return
   text = json.dumps({"storage": shown_url(url), "study_name": name}, indent=2)
-  (workdir / "study.json").write_text(text + "\n")
+  write_whole(workdir / "study.json", text + "\n")
 
 
 def shown_url(url: str) -> str:

@@ -7,6 +7,7 @@ any. They know nothing of each other: the study keeps them apart.
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -64,7 +65,9 @@ def run(words: Sequence[str], count: int) -> list[int]:
   for number, process in enumerate(processes):
     if process.returncode < 0:
       print(f"worker {number}: ended by signal {-process.returncode}")
-  return [process.returncode for process in processes]
+  codes = [process.returncode for process in processes]
+  # One that had not begun to listen ends at once, as it was told.
+  return [75 if asked and code == -signal.SIGTERM else code for code in codes]
 
 
 def shares(count: int) -> Iterator[tuple[set[int], str | None]]:

@@ -11,7 +11,7 @@ import markdown_it
 import pytest
 
 import jaxrobust
-from jaxrobust import commands, methods
+from jaxrobust import commands, export, methods, training
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -46,12 +46,24 @@ def own_tables():
     table.update(entries)
 
 
+def _small_run():
+  config = jaxrobust.default_config()
+  config.data.source = config.data.name = "digits"
+  config.data.shape = (8, 8, 1)
+  return training.variant(config, "quick")
+
+
 @pytest.mark.parametrize("page", with_blocks("python"))
 @pytest.mark.usefixtures("own_tables")
 def test_the_python_blocks_of_a_page_run_one_after_the_other(
   page, tmp_path, monkeypatch
 ):
   monkeypatch.chdir(tmp_path)
+  if page.name == "export.md":
+    # The page's run, and the export that its commands make.
+    with contextlib.redirect_stdout(io.StringIO()):
+      jaxrobust.train(_small_run(), "runs/first")
+      export.export_run("runs/first", "stablehlo")
   names = {"__name__": "page"}
   with contextlib.redirect_stdout(io.StringIO()):
     for number, block in enumerate(blocks(page, "python")):

@@ -72,6 +72,19 @@ def test_a_half_written_last_line_is_cut_off(path):
     assert path.read_bytes() == whole
 
 
+def test_who_does_not_write_reads_whole_lines_alone_and_cuts_none(path):
+  results = evaluation.Results(path)
+  results.append([row(), row(metric="nll")])
+  cut = path.read_bytes()[:-3]
+  path.write_bytes(cut)
+  reading = evaluation.Results(path, writes=False)
+  assert row() in reading
+  assert row(metric="nll") not in reading
+  reading.append([row(metric="nll")])
+  assert row(metric="nll") in reading
+  assert path.read_bytes() == cut
+
+
 @pytest.mark.parametrize("length", [0, 5])
 def test_a_half_written_header_is_made_again(path, length):
   path.write_text("run,method"[:length])

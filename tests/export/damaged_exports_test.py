@@ -70,6 +70,6 @@ def test_what_is_no_export(tmp_path):
   (tmp_path / "other.onnx").write_text("x")
   assert "no ONNX model of jaxrobust" in refusal(tmp_path / "other.onnx")
   (tmp_path / "other.stablehlo").write_text("x")
-  assert "model.json must lie beside it" in refusal(
+  assert "model.json of it must lie beside it" in refusal(
     tmp_path / "other.stablehlo"
   )

@@ -148,6 +148,26 @@ def test_the_card_says_what_was_and_what_was_not_judged(workdir):
   assert str(workdir) not in text
 
 
+def test_the_card_knows_what_the_standard_ensemble_is_made_of(workdir):
+  clean = evaluation.read_rows(workdir / "results.csv")
+  standard = [
+    {**row, "perturbation": "standard(linf)", "strength": 0.1} for row in clean
+  ]
+  measured = [
+    {**clean[0], "perturbation": "self_check", "metric": "random_outputs"},
+    {**clean[0], "perturbation": "calibration", "metric": "ece"},
+  ]
+  text = card.model_card(
+    function.read_run(workdir),
+    ABOUT,
+    [*clean, *standard, *measured],
+    "Compared.",
+  )
+  assert "Attacked by the standard ensemble" in text
+  assert "Not attacked by FGSM, Auto-PGD on the ratio of logits." in text
+  assert "judged under: none." in text
+
+
 def test_the_card_of_an_unjudged_step_has_no_numbers(workdir):
   run = function.read_run(workdir)
   row = dict.fromkeys(("perturbation", "metric"), "") | {"step": run.step + 1}
@@ -228,7 +248,11 @@ def test_an_export_is_replaced_and_nothing_else(workdir, ended, tmp_path):
   (tmp_path / "mine" / "thesis.tex").write_text("x")
   code, _, err = ended(*words, f"--out={tmp_path / 'mine'}")
   assert code == 2
-  assert "is there and is no export" in err
+  assert "has what is of no export (thesis.tex)" in err
+  # Another's file of that name makes no export of a folder.
+  (tmp_path / "mine" / "model.json").write_text("{}")
+  code, _, err = ended(*words, f"--out={tmp_path / 'mine'}")
+  assert code == 2
   assert (tmp_path / "mine" / "thesis.tex").exists()
 
 

@@ -15,8 +15,18 @@ from exported_runs import (
 )
 
 import jaxrobust
-from jaxrobust import export
-from jaxrobust.export import card, function, manifest, predictor, write
+from jaxrobust import export, models
+from jaxrobust.data import DataError
+from jaxrobust.export import (
+  card,
+  function,
+  manifest,
+  predictor,
+  safetensors,
+  write,
+)
+from jaxrobust.export.load import open_model
+from jaxrobust.export.onnx import to_onnx
 
 RUNS = {
   "moments": (moments_config, (1, 3, 7)),
@@ -118,7 +128,9 @@ def test_safetensors_has_the_parameters_by_name_and_the_config(tmp_path):
   from safetensors import safe_open
 
   config = batch_norm_config()
-  config.data.data_dir = "/home/someone/data"
+  for field in ("data_dir", "path", "smoothed_dir"):
+    config.data[field] = "/home/someone/data"
+  config.eval.corrupted_files = "/home/someone/corrupted"
   run = run_of(config)
   exported(run, "safetensors", tmp_path)
   with safe_open(tmp_path / "model.safetensors", "numpy") as file:
@@ -132,7 +144,46 @@ def test_safetensors_has_the_parameters_by_name_and_the_config(tmp_path):
   assert about["format_version"] == manifest.VERSION
   assert about["config"]["model"]["name"] == "fcn1d"
   # Nothing of the machine that it was made on.
-  assert about["config"]["data"]["data_dir"] == ""
+  assert "someone" not in json.dumps(about)
+
+
+def test_a_file_that_names_code_to_import_is_loaded_on_trust_alone(tmp_path):
+  config = batch_norm_config()
+  exported(run_of(config), "safetensors", tmp_path)
+  payload, kind, about = manifest.read(tmp_path)
+  variables, inside = safetensors.from_safetensors(payload)
+  inside["config"]["model"]["name"] = "nowhere_to_be_found:Net"
+  named = safetensors.to_safetensors(variables, inside)
+  with pytest.raises(DataError, match=r"nowhere_to_be_found:Net.*trust=True"):
+    open_model(named, kind, about)
+  with pytest.raises(DataError, match="cannot rebuild"):
+    open_model(named, kind, about, trust=True)
+
+
+@pytest.mark.parametrize("name", sorted(models.MODELS))
+def test_every_model_of_the_registry_has_an_onnx_graph(name):
+  config = batch_norm_config()
+  if name not in ("fcn1d", "resnet1d", "lstm"):
+    config.data.shape = (32, 32, 3)
+  config.model.update(dict.fromkeys(models.options("fcn1d")))
+  config.model.name = name
+  config.model.update(models.quick_options(name))
+  run = run_of(config)
+  graph = to_onnx(
+    lambda x: run.logits(run.variables, x), tuple(config.data.shape), {}
+  )
+  assert len(graph) > 1000
+
+
+def test_the_adaptive_smoother_is_a_part_of_an_onnx_graph(tmp_path):
+  run = run_of(smoothed_config(smooth_eval="adaptive"))
+  images = examples(run.dataset.shape, 3)
+  np.testing.assert_allclose(
+    exported(run, "onnx", tmp_path).logits(images),
+    expected(run, images),
+    rtol=1e-4,
+    atol=1e-5,
+  )
 
 
 @pytest.mark.parametrize("kind", ["onnx", "safetensors"])

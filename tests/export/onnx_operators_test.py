@@ -62,6 +62,10 @@ def _pieces(x):
 
 
 # name: (function of [N, ...], the shape of one example)
+def _halved(x):
+  return lax.while_loop(lambda y: jnp.sum(jnp.abs(y)) > 0.5, lambda y: y / 2, x)
+
+
 CASES = {
   "elements": (
     lambda x: jnp.tanh(x) * jax.nn.sigmoid(x) + jnp.sqrt(jnp.abs(x)) - x**3,
@@ -135,6 +139,11 @@ CASES = {
   ),
   "a scan": (_running, (5, 3)),
   "a loop that ends by example": (_halvings, (2,)),
+  "a loop mapped twice": (
+    lambda x: jax.vmap(jax.vmap(_halved))(x),
+    (3, 2),
+  ),
+  "any of nothing": (lambda x: 1.0 * jnp.any(x > 0, axis=()), (3,)),
   "bits": (_bits, (5,)),
   "scatter and gather": (_pieces, (5,)),
   "a table": (

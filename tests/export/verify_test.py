@@ -37,3 +37,14 @@ def test_what_is_not_a_number_on_one_side_alone_is_no_agreement(odd):
   other[1, 2] = odd
   assert not agreement(LOGITS, other, 1e-4).holds
   assert agreement(other, other, 1e-4).holds
+
+
+def test_one_kind_of_no_number_is_not_another():
+  one, other = LOGITS.copy(), LOGITS.copy()
+  one[1, 2], other[1, 2] = np.inf, np.nan
+  assert not agreement(one, other, 1e-4).holds
+
+
+def test_a_run_without_any_finite_logit_agrees_with_nothing():
+  nothing = np.full_like(LOGITS, np.nan)
+  assert not agreement(nothing, nothing, 1e-4).holds

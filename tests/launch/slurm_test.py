@@ -53,6 +53,8 @@ def test_the_options_become_directives(cluster, scripts):
     "requeue": "",
     "open-mode": "append",
   }
+  # srun inherits it from no directive.
+  assert "export SRUN_CPUS_PER_TASK=8" in text.splitlines()
   # SLURM reads no directive behind the first command.
   lines = text.splitlines()
   first = next(i for i, line in enumerate(lines) if line and line[0] != "#")

@@ -4,6 +4,7 @@ import pytest
 
 from jaxrobust import commands
 from jaxrobust.training.config import ConfigError
+from jaxrobust.training.logging import note_environment
 from jaxrobust.tuning import search, storage
 
 pytest.importorskip("optuna")
@@ -25,6 +26,15 @@ def test_the_password_is_not_kept_and_asked_for_again(tmp_path):
   assert storage.resolve(tmp_path, given) == (url, "mine")
   with pytest.raises(ConfigError, match="--storage: missing"):
     storage.resolve(tmp_path)
+
+
+def test_the_password_of_a_command_line_is_not_noted(tmp_path, monkeypatch):
+  url = "--storage=postgresql://ann:secret@host/db"
+  monkeypatch.setattr("sys.argv", ["jaxrobust", "tune", url])
+  note_environment(tmp_path / "environment.json")
+  text = (tmp_path / "environment.json").read_text()
+  assert "secret" not in text
+  assert "--storage=postgresql://ann:***@host/db" in text
 
 
 def test_a_url_without_a_password_is_known_from_the_folder(tmp_path):
