@@ -240,7 +240,29 @@ def test_two_processes_resume_on_four_to_the_run_of_one(
   assert {p.name for p in (folder / "examples").iterdir()} == pictures
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+def test_a_resumed_run_that_is_told_to_stop_before_its_first_step_stops(
+  interrupted, tmp_path
+):
+  folder = tmp_path / "run"
+  copy_of(interrupted[0], folder)
+  before = int(state_of(folder).step)
+  early = """
+    if rank == 1:
+      import signal
+      os.kill(os.getpid(), signal.SIGTERM)
+  """
+  code, out, err = finish(start(2, folder, during=early, devices=2))
+  assert code == 75, err
+  assert "stopping: saving a checkpoint" in out
+  # The notice takes a moment to reach all; a run to the end would have 15.
+  assert before <= int(state_of(folder).step) < 15
+
+
+@pytest.mark.parametrize(
+  # The first process is the meeting point: its end is another thing.
+  "rank",
+  [1, pytest.param(0, marks=pytest.mark.slow)],
+)
 def test_a_killed_process_ends_the_others_in_time_and_a_restart_resumes(
   rank, tmp_path, capsys
 ):
