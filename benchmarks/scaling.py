@@ -77,7 +77,8 @@ EXPECTATION = f"""assumptions:
   that computes more hides its sums better
 - sums are rings: 2 (n - 1) / n of the bytes pass each chip's links; among
   islands, each chip sums its share of the island's result over the network
-- {HOP * 1e6:.0f} microseconds for each doubling of the chips and collective
+- {HOP * 1e6:.0f} microseconds for each doubling of the chips and sum; one sum for
+  each leaf of the gradient, though XLA combines those into a few
 - "apart" adds sums to computing, "hidden" overlaps them wholly: what is to be
   expected lies between
 - no chip waits for its host, or for another chip that is slower"""
@@ -265,7 +266,6 @@ def _collectives(jaxpr: Any, times: int = 1) -> tuple[int, int]:
     if equation.primitive.name.startswith(_SUMS):
       operands = [v.aval for v in equation.invars if hasattr(v.aval, "dtype")]
       total += times * sum(a.size * a.dtype.itemsize for a in operands)
-      # XLA makes one collective of the operands of one sum.
       count += times
     for parameter in equation.params.values():
       parts = parameter if isinstance(parameter, tuple | list) else [parameter]
