@@ -77,8 +77,8 @@ EXPECTATION = f"""assumptions:
   that computes more hides its sums better
 - sums are rings: 2 (n - 1) / n of the bytes pass each chip's links; among
   islands, each chip sums its share of the island's result over the network
-- {HOP * 1e6:.0f} microseconds for each doubling of the chips and sum; one sum for
-  each leaf of the gradient, though XLA combines those into a few
+- {HOP * 1e6:.0f} microseconds for each doubling of the chips and sum; one sum
+  for each leaf of the gradient, though XLA combines those into a few
 - "apart" adds sums to computing, "hidden" overlaps them wholly: what is to be
   expected lies between
 - no chip waits for its host, or for another chip that is slower"""
