@@ -3,6 +3,7 @@
 They talk over the loopback interface, by `launch/local.sh`.
 """
 
+import json
 import os
 import pathlib
 import shutil
@@ -157,6 +158,13 @@ def state_of(folder):
   return restored.state
 
 
+def losses_of(folder):
+  """The training loss of each step, whoever made it."""
+  lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+  name = "train/loss"
+  return {line["step"]: line[name] for line in lines if name in line}
+
+
 def assert_same_run(folder, other):
   """Parameters, statistics, centroids, losses and rows, to float32."""
   one, two = state_of(folder), state_of(other)
@@ -168,6 +176,10 @@ def assert_same_run(folder, other):
       strict=True,
     ):
       np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5, err_msg=name)
+  losses, other_losses = map(losses_of, (folder, other))
+  assert losses.keys() == other_losses.keys()
+  for step, loss in losses.items():
+    assert loss == pytest.approx(other_losses[step], rel=1e-4)
   rows, others = (
     evaluation.read_rows(path / "results.csv") for path in (folder, other)
   )
