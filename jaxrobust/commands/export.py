@@ -10,9 +10,9 @@ HELP = "write a run as one file that others can load, with a model card"
 EXAMPLE = "jaxrobust export --workdir=runs/first --format=stablehlo"
 DESCRIPTION = """Writes a run's checkpoint as a function from any number of
 inputs to logits, as evaluate judges it: normalisation, noise inside the network
-and smoother included. stablehlo needs JAX alone to be loaded, onnx any runtime
-of ONNX, safetensors has the parameters by name. It is loaded back and compared
-with the run on test examples; what differs is not written."""
+and smoother included. stablehlo needs JAX and flatbuffers to be loaded, onnx
+any runtime of ONNX, safetensors has the parameters by name. It is loaded back
+and compared with the run on test examples; what differs is not written."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

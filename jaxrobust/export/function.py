@@ -19,8 +19,8 @@ from jaxrobust import data, evaluation, methods, models
 from jaxrobust.methods.smoothing import BehindSmoother
 from jaxrobust.training import parallel
 from jaxrobust.training.checks import validate
-from jaxrobust.training.config import load, model_arguments
-from jaxrobust.training.evaluate import restore
+from jaxrobust.training.config import model_arguments
+from jaxrobust.training.evaluate import config_of_run, restore
 
 # (variables, inputs [N, ...]) -> logits [N, K].
 VariablesFn = Callable[[Mapping[str, Any], jax.Array], jax.Array]
@@ -84,10 +84,7 @@ def read_run(
     data.DataError: If the data set is not there.
   """
   workdir = pathlib.Path(workdir).expanduser()
-  config = load(workdir / "config.json")
-  config.eval.select = select or config.eval.select
-  config.data.data_dir = data_dir or config.data.data_dir
-  config.data.path = path or config.data.path
+  config = config_of_run(workdir, select, data_dir, path)
   validate(config)
   dataset = data.load(config.data, config.data.test_split)
   model = models.build(**model_arguments(config), axis_name=parallel.AXIS)

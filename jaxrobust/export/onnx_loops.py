@@ -10,6 +10,7 @@ from onnx import helper
 
 from jaxrobust.export.errors import ExportError
 from jaxrobust.export.onnx_graph import Graph, Value, dims_of, rule, type_of
+from jaxrobust.moments import control
 
 
 @rule("while")
@@ -57,7 +58,7 @@ def _aligned(graph: Graph, each: Value, own: int, rank: int) -> Value:
 
 @rule("scan")
 def _scan(graph, eqn, *values):
-  split, both = _scan_counts(eqn.params)
+  split, both = control.scan_counts(eqn.params)
   consts, init, sequences = values[:split], values[split:both], values[both:]
   length, reverse = eqn.params["length"], eqn.params["reverse"]
   body = eqn.params["jaxpr"]
@@ -89,15 +90,6 @@ def _scan(graph, eqn, *values):
     ]
     found = [*found[: len(init)], *stacked]
   return found
-
-
-def _scan_counts(params):
-  """The numbers of constants, and of constants and carries."""
-  if "num_consts" in params:
-    consts = params["num_consts"]
-    return consts, consts + params["num_carry"]
-  consts, carry, _ = (len(list(part)) for part in params["ft_in"].unpack())
-  return consts, consts + carry
 
 
 def _loop(

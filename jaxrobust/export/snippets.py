@@ -44,7 +44,7 @@ def snippets(about: Mapping[str, Any]) -> list[tuple[str, str]]:
       {images} = {inputs}
       logits = jax.jit(exported.call)({images})
       """
-    found.append(("With JAX alone:", alone))
+    found.append(("With JAX and flatbuffers alone:", alone))
   elif about["format"] == "onnx":
     alone = f"""
       import numpy as np

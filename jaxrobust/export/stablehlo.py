@@ -1,4 +1,4 @@
-"""StableHLO: the whole function as a program that JAX alone can run."""
+"""StableHLO: the whole function as a program; JAX runs it without us."""
 
 from typing import Any
 

@@ -81,7 +81,7 @@ def _while(eqn: Equation, *inputs: Any) -> list[Any]:
 
 @rule("scan")
 def _scan(eqn: Equation, *inputs: Any) -> list[Any]:
-  split, both = _scan_counts(eqn.params)
+  split, both = scan_counts(eqn.params)
   consts, init, xs = inputs[:split], inputs[split:both], inputs[both:]
   loop = _Loop(eqn, eqn.params["jaxpr"], consts, init, xs)
   final, ys = lax.scan(
@@ -95,8 +95,15 @@ def _scan(eqn: Equation, *inputs: Any) -> list[Any]:
   return loop.outputs(final, [_axis_back(y) for y in ys])
 
 
-def _scan_counts(params):
-  """The numbers of constants, and of constants and carries."""
+def scan_counts(params: Any) -> tuple[int, int]:
+  """The numbers of constants, and of constants and carries, of a scan.
+
+  Args:
+    params: Of its equation in a jaxpr; they differ between versions of JAX.
+
+  Returns:
+    How many operands come before the carries, and before what is scanned.
+  """
   if "num_consts" in params:
     consts = params["num_consts"]
     return consts, consts + params["num_carry"]

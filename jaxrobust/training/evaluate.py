@@ -75,10 +75,7 @@ def evaluate(
   """
   parallel.use_all_cores()
   workdir = pathlib.Path(workdir).expanduser()
-  config = load(workdir / "config.json")
-  config.eval.select = select or config.eval.select
-  config.data.data_dir = data_dir or config.data.data_dir
-  config.data.path = path or config.data.path
+  config = config_of_run(workdir, select, data_dir, path)
   if sparsity is not None:
     config.eval.sparsity = sparsity
   if attack_eps is not None:
@@ -95,6 +92,33 @@ def evaluate(
   config.data.test_split = split or config.data.test_split
   dataset = data.load(config.data, config.data.test_split)
   return judge_run(config, workdir, dataset, parallel.all_devices(), stop)
+
+
+def config_of_run(
+  workdir: pathlib.Path,
+  select: str | None = None,
+  data_dir: str | None = None,
+  path: str | None = None,
+) -> ml_collections.ConfigDict:
+  """The config of a run, and where its data are now.
+
+  Args:
+    workdir: The run's folder.
+    select: As for `evaluate`.
+    data_dir: As for `evaluate`.
+    path: As for `evaluate`.
+
+  Returns:
+    The config, not validated.
+
+  Raises:
+    ConfigError: If the folder holds no run.
+  """
+  config = load(workdir / "config.json")
+  config.eval.select = select or config.eval.select
+  config.data.data_dir = data_dir or config.data.data_dir
+  config.data.path = path or config.data.path
+  return config
 
 
 def judge_run(

@@ -10,8 +10,8 @@ import numpy as np
 from jaxrobust import data, evaluation, methods, models
 from jaxrobust.data import pipeline
 from jaxrobust.training.checks import validate
-from jaxrobust.training.config import ConfigError, load, model_arguments
-from jaxrobust.training.evaluate import restore
+from jaxrobust.training.config import ConfigError, model_arguments
+from jaxrobust.training.evaluate import config_of_run, restore
 
 
 class RunFeatures(NamedTuple):
@@ -73,10 +73,7 @@ def run_features(
   if per_class < 1:
     raise ConfigError(f"per_class={per_class}: must be at least 1")
   workdir = pathlib.Path(workdir).expanduser()
-  config = load(workdir / "config.json")
-  config.eval.select = select or config.eval.select
-  config.data.data_dir = data_dir or config.data.data_dir
-  config.data.path = path or config.data.path
+  config = config_of_run(workdir, select, data_dir, path)
   validate(config)
   if config.data.targets:
     raise ConfigError(
