@@ -100,6 +100,12 @@ class BehindSmoother:
   smooth: Callable[[jax.Array], jax.Array]
   gradients = GRADIENTS
 
+  @property
+  def adaptive(self) -> tuple[str, ...]:
+    """Where there is noise inside: `gradients`, and its own; see `seen_by`."""
+    inside = self.forward.adaptive
+    return (*GRADIENTS, *(name for name in inside if name not in GRADIENTS))
+
   def __call__(
     self,
     model: nn.Module,
@@ -125,7 +131,8 @@ class BehindSmoother:
     """The forward whose gradient an attack climbs.
 
     Args:
-      gradient: One of `GRADIENTS`.
+      gradient: One of `GRADIENTS`, or a name that the forward in here knows,
+        which is climbed through the smoother's derivative.
 
     Returns:
       A forward; that of "transfer" has other values, too.
@@ -134,6 +141,8 @@ class BehindSmoother:
       return self.forward
     if gradient == "derivative":
       return self
+    if gradient != "straight_through":
+      return dataclasses.replace(self, forward=self.forward.seen_by(gradient))
 
     def straight_through(images):
       return images + jax.lax.stop_gradient(self.smooth(images) - images)

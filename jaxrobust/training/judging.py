@@ -188,8 +188,9 @@ def smoothed_as(
   other.eval.smooth_evals = ()
   other.eval.sparsity = other.eval.network = False
   if smooth_eval == "off":
-    # A network on its own has one gradient.
-    other.eval.attack_gradients = ("worst",)
+    # A network on its own has one gradient, or those of the noise in it.
+    adaptive = "adaptive" in config.eval.attack_gradients
+    other.eval.attack_gradients = ("adaptive",) if adaptive else ("worst",)
   return other
 
 

@@ -28,10 +28,10 @@ def validate_smoother(
     "('worst',) for a network that is not judged behind a smoother",
   )
   check(
-    "adaptive" not in gradients or hasattr(type(method.forward), "adaptive"),
+    "adaptive" not in gradients or hasattr(method.forward, "adaptive"),
     "eval.attack_gradients",
     gradients,
-    "without 'adaptive' but for a forward with noise and without a smoother",
+    "without 'adaptive' but for a forward with noise inside",
   )
   own = method.input
   _validate_ways(config, own)

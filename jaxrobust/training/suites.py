@@ -72,7 +72,7 @@ def _standard(config: ml_collections.ConfigDict) -> None:
   own.attacks = ("standard",)
   own.attack_examples = 1000
   forward = methods.build(config.method, tuple(config.data.shape)).forward
-  if hasattr(type(forward), "adaptive"):
+  if hasattr(forward, "adaptive"):
     own.attack_gradients = ("adaptive",)
   if len(config.data.shape) == 3:
     side = min(config.data.shape[:2])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxrobust import evaluation, methods, models, moments
-from jaxrobust.methods import sampled, stochastic
+from jaxrobust.methods import sampled, smoothing, stochastic
 
 RNG = np.random.default_rng(0)
 X = jnp.asarray(RNG.uniform(size=(6, 4, 4, 1)), jnp.float32)
@@ -74,6 +74,22 @@ def test_every_name_of_the_table_is_a_forward():
   forward = stochastic.moments_forward(sigma=0.5, relu="moment")
   for name in forward.adaptive:
     assert outputs_of(forward.seen_by(name)).logits.shape == (6, 4)
+
+
+def test_behind_a_smoother_both_are_climbed():
+  inside = stochastic.moments_forward(sigma=0.5)
+  behind = smoothing.BehindSmoother(inside, lambda images: images / 2)
+  assert behind.adaptive == (*methods.GRADIENTS, *inside.adaptive[1:])
+  halved = inside.seen_by("noise_off")(MODEL, VARIABLES, X / 2, MASK, False)[0]
+  through = outputs_of(behind.seen_by("noise_off"))
+  np.testing.assert_allclose(through.logits, halved.logits)
+  for name in behind.adaptive:
+    assert outputs_of(behind.seen_by(name)).logits.shape == (6, 4)
+  # Without noise there is nothing to adapt to.
+  plain = smoothing.BehindSmoother(
+    methods.forwards.deterministic(), lambda images: images
+  )
+  assert not hasattr(plain, "adaptive")
 
 
 def test_the_smoother_has_gradients_of_its_own():

@@ -113,6 +113,25 @@ def test_noise_inside_a_network_is_attacked_adaptively():
   assert cell.name == "standard(linf, gradient=adaptive)"
 
 
+@pytest.mark.parametrize(
+  ("forward", "gradient"), [("stochastic", "adaptive"), ("standard", "worst")]
+)
+def test_so_is_noise_behind_a_smoother(forward, gradient):
+  config = config_of()
+  config.method = jaxrobust.methods.preset("inverse_scale")
+  config.method.input.fractions = (0.5,)
+  inside = jaxrobust.methods.preset(forward)
+  config.method.name = "both"
+  config.method.forward = inside.forward
+  config.method.objective = inside.objective
+  if forward == "stochastic":
+    config.method.forward.sigma = 0.6
+  suites.apply_suite(config, "standard")
+  jaxrobust.validate(config)
+  cells = [c for c in grid(config) if isinstance(c, evaluation.Ensemble)]
+  assert {cell.gradient for cell in cells} == {gradient}
+
+
 def test_a_file_may_be_a_suite(tmp_path):
   file = tmp_path / "mine.py"
   file.write_text(
