@@ -34,7 +34,7 @@ from jaxrobust.methods.forwards import deterministic
 from jaxrobust.training import config as config_lib
 from jaxrobust.training import parallel
 from jaxrobust.training.attacking import AttackJudge
-from jaxrobust.training.evaluate import restore
+from jaxrobust.training.runs import restore
 
 WIDTH, HIDDEN = 16, 128
 EPS = 2 / 255

@@ -77,6 +77,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     "the ensemble; instead of config.eval.attacks",
   )
   parser.add_argument(
+    "--surrogates",
+    type=_words,
+    metavar="RUN,...",
+    help="folders of other runs: add the rows of what PGD finds on them, at "
+    "the attacks' radii; instead of config.eval.surrogates",
+  )
+  parser.add_argument(
     "--adapt",
     type=_words,
     metavar="NAME,...",
@@ -130,6 +137,7 @@ def _of_run(
     suite=args.suite,
     attack_eps=args.attack_eps,
     attacks=args.attacks,
+    surrogates=args.surrogates,
     adapt=args.adapt,
     smooth_evals=args.smooth_evals,
     stop=stop,
@@ -153,6 +161,8 @@ def _of_function(
     config.eval.attack_eps = args.attack_eps
   if args.attacks is not None:
     config.eval.attacks = args.attacks
+  if args.surrogates is not None:
+    config.eval.surrogates = args.surrogates
   return jaxrobust.judge_function(
     config, args.workdir, function, args.model, suite=args.suite, stop=stop
   )

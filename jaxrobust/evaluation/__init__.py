@@ -237,3 +237,6 @@ from jaxrobust.evaluation.tasks import CLASSIFICATION as CLASSIFICATION
 from jaxrobust.evaluation.tasks import REGRESSION as REGRESSION
 from jaxrobust.evaluation.tasks import Task as Task
 from jaxrobust.evaluation.tasks import task_of as task_of
+from jaxrobust.evaluation.transfer_rows import Transfer as Transfer
+from jaxrobust.evaluation.transfer_rows import name_of as name_of
+from jaxrobust.evaluation.transfer_rows import transfer_cells as transfer_cells

@@ -30,6 +30,7 @@ _KINDS = (
   "fab-t",
   "square",
   "standard",
+  "transfer",
 )
 # What `judge` gives of each example, [N] each.
 Judged = dict[str, jax.Array]
@@ -122,8 +123,8 @@ def is_attack(name: str) -> bool:
     name: The row's "perturbation".
 
   Returns:
-    True for FGSM, PGD, Auto-PGD, FAB, Square and the standard ensemble in any
-    of their settings.
+    True for FGSM, PGD, Auto-PGD, FAB, Square, the standard ensemble and what
+    is transferred, in any of their settings.
 
   Example:
     >>> is_attack("pgd(steps=40, restarts=1)"), is_attack("gaussian")

@@ -20,7 +20,7 @@ from jaxrobust.methods.smoothing import BehindSmoother
 from jaxrobust.training import parallel
 from jaxrobust.training.checks import validate
 from jaxrobust.training.config import model_arguments
-from jaxrobust.training.evaluate import config_of_run, restore
+from jaxrobust.training.runs import config_of_run, restore
 
 # (variables, inputs [N, ...]) -> logits [N, K].
 VariablesFn = Callable[[Mapping[str, Any], jax.Array], jax.Array]

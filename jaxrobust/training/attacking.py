@@ -6,6 +6,7 @@ black-box attack.
 
 import functools
 import itertools
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from jaxrobust.data import pipeline
 from jaxrobust.methods.forwards import ForwardFn
 from jaxrobust.training import parallel
 from jaxrobust.training.climbing import Climber
+from jaxrobust.training.runs import network_of_run
 from jaxrobust.training.standing import Standing, nothing_found
 
 # Larger batches are slower on a CPU, where the activations leave the cache.
@@ -78,9 +80,11 @@ class AttackJudge:
     def programs(
       norm: attacks.Norm, climbed: ForwardFn | None
     ) -> evaluation.AttackSteps:
-      steps = evaluation.make_attack_steps(
-        model, forward, is_image, norm, climbed
+      return mapped(
+        evaluation.make_attack_steps(model, forward, is_image, norm, climbed)
       )
+
+    def mapped(steps: evaluation.AttackSteps) -> evaluation.AttackSteps:
       return evaluation.AttackSteps(
         start=launcher.map(
           steps.start,
@@ -112,6 +116,17 @@ class AttackJudge:
           sharded_out=True,
         ),
       )
+
+    @functools.cache
+    def surrogate(folder: str, norm: attacks.Norm) -> tuple[Any, Any]:
+      """One step of PGD on another run's network, and its variables."""
+      other = network_of_run(pathlib.Path(folder))
+      steps = evaluation.make_attack_steps(
+        other.model, other.forward, is_image, norm
+      )
+      return mapped(steps).step, launcher.replicate(other.variables)
+
+    self._surrogate = surrogate
 
     def ask(variables, batch):
       logits_fn = evaluation.logits_of(model, forward, variables, batch)
@@ -223,6 +238,8 @@ class AttackJudge:
     climbed = self._climbed(cell.gradient)
     if isinstance(cell, evaluation.SquareAttack):
       self._query(variables, cell, standing, key)
+    elif isinstance(cell, evaluation.Transfer):
+      self._transfer(variables, cell, standing, key)
     elif isinstance(cell, evaluation.Apgd):
       for forward in climbed:
         self._climber.apgd(variables, cell, standing, key, forward)
@@ -285,6 +302,29 @@ class AttackJudge:
               variables, batch, x, worst, active, loss, radius, length
             )
           put(programs.look(variables, batch, x, worst, active))
+
+  def _transfer(
+    self,
+    variables: Mapping[str, Any],
+    cell: evaluation.Transfer,
+    standing: Standing,
+    key: jax.Array,
+  ) -> None:
+    """PGD on another network; where it ends, this one is judged."""
+    whole, own = self._launcher.replicate, self._programs(cell.norm, None)
+    step, others = self._surrogate(cell.surrogate, cell.norm)
+    radius = whole(np.float32(cell.strength))
+    length = whole(np.float32(cell.step_size))
+    for restart in range(cell.restarts):
+      number = whole(np.int32(restart))
+      for climbs_margin in (False, True):
+        loss = whole(np.asarray(climbs_margin))
+        for batch, found, put in standing.batches(self._batch_size):
+          x = own.start(batch, key, self._tag, number, radius)
+          everyone = found["hits"]
+          for _ in range(cell.steps):
+            x, _ = step(others, batch, x, found, everyone, loss, radius, length)
+          put(own.look(variables, batch, x, found, everyone))
 
   def _query(
     self,

@@ -110,6 +110,14 @@ def _attacks(config: ml_collections.ConfigDict) -> list[Perturbation]:
       norm=norm,
       gradient=gradient,
     )
+  cells += evaluation.transfer_cells(
+    eps,
+    config.eval.surrogates,
+    steps=config.eval.attack_steps,
+    restarts=config.eval.attack_restarts,
+    examples=examples,
+    norm=norm,
+  )
   if "fab-t" in wanted:
     steps = config.eval.standard_steps
     cells += evaluation.fab_cells(

@@ -143,6 +143,7 @@ def default_config() -> ml_collections.ConfigDict:
   config.eval.attack_steps = 40  # of PGD
   config.eval.attack_restarts = 1  # of PGD, at random points
   config.eval.attack_examples = 1000  # the first ones of the split; 0: all
+  config.eval.surrogates = ()  # folders of runs; PGD on them, shown to this one
   config.eval.standard_steps = 100  # of Auto-PGD and FAB
   config.eval.standard_queries = 5000  # of the ensemble's Square
   config.eval.attack_queries = 0  # of the Square attack alone; 0: none

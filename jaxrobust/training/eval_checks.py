@@ -2,6 +2,7 @@
 
 import functools
 import math
+import pathlib
 import typing
 
 import flax.linen as nn
@@ -19,6 +20,7 @@ from jaxrobust.training.conditions import (
   value_of,
 )
 from jaxrobust.training.config import ConfigError
+from jaxrobust.training.runs import config_of_run
 
 _ATTACKS = ("fgsm", "pgd", "apgd-ce", "apgd-dlr", "apgd-t", "fab-t", "standard")
 
@@ -64,6 +66,7 @@ def validate_eval(config: ml_collections.ConfigDict) -> None:
   _validate_adaptation(config)
   _validate_features(config)
   _validate_attacks(config)
+  _validate_surrogates(config)
   _validate_curvature(config)
 
 
@@ -318,6 +321,37 @@ def _validate_attacks(config: ml_collections.ConfigDict) -> None:
     f"() with config.data.targets={config.data.targets}: attacks are on "
     "classes",
   )
+
+
+def _validate_surrogates(config: ml_collections.ConfigDict) -> None:
+  folders = tuple(config.eval.surrogates)
+  field = "eval.surrogates"
+  names = [evaluation.name_of(folder) for folder in folders]
+  check(
+    len(set(names)) == len(names),
+    field,
+    folders,
+    "folders of runs, each of another name",
+  )
+  check(
+    not folders or bool(config.eval.attack_eps),
+    field,
+    folders,
+    "() without radii in config.eval.attack_eps",
+  )
+  for folder in folders:
+    try:
+      other = config_of_run(pathlib.Path(folder).expanduser())
+    except ConfigError as error:
+      raise ConfigError(f"config.{field}: {error}") from error
+    for name in ("shape", "num_classes"):
+      own, others = config.data[name], other.data[name]
+      check(
+        own == others,
+        field,
+        folders,
+        f"runs with config.data.{name}={own}; that of {folder} has {others}",
+      )
 
 
 def _validate_curvature(config: ml_collections.ConfigDict) -> None:

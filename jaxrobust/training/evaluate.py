@@ -1,27 +1,19 @@
 """Judging a run: the bridge from its checkpoints to the evaluation suite."""
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import flax.linen as nn
 import jax
 import ml_collections
 
 from jaxrobust import data, methods, models
 from jaxrobust.training import parallel
-from jaxrobust.training import state as state_lib
-from jaxrobust.training.checkpoints import Checkpoints, Restored
 from jaxrobust.training.checks import validate
-from jaxrobust.training.config import (
-  ConfigError,
-  load,
-  model_arguments,
-)
-from jaxrobust.training.judge import Judge as Judge
+from jaxrobust.training.config import model_arguments
 from jaxrobust.training.judging import describe, judge_dataset
+from jaxrobust.training.runs import config_of_run, restore
 from jaxrobust.training.suites import apply_suite
 
 
@@ -36,6 +28,7 @@ def evaluate(
   suite: str | None = None,
   attack_eps: Sequence[float] | None = None,
   attacks: Sequence[str] | None = None,
+  surrogates: Sequence[str] | None = None,
   adapt: Sequence[str] | None = None,
   smooth_evals: Sequence[str] | None = None,
   stop: Callable[[], bool] = lambda: False,
@@ -59,6 +52,8 @@ def evaluate(
       `config.eval.attack_eps`, or those of the suite.
     attacks: Which attacks; by default `config.eval.attacks`, or those of the
       suite.
+    surrogates: Folders of other runs; what PGD finds on them is shown to this
+      one; by default `config.eval.surrogates`.
     adapt: Of "adabn" and "tent", how the network adapts to test inputs without
       labels, for rows beside its own; by default `config.eval.adapt`.
     smooth_evals: Of "on", "off" and "adaptive", how else a network is judged
@@ -84,6 +79,8 @@ def evaluate(
     apply_suite(config, suite)
   if attacks is not None:
     config.eval.attacks = tuple(attacks)
+  if surrogates is not None:
+    config.eval.surrogates = tuple(surrogates)
   if adapt is not None:
     config.eval.adapt = tuple(adapt)
   if smooth_evals is not None:
@@ -92,33 +89,6 @@ def evaluate(
   config.data.test_split = split or config.data.test_split
   dataset = data.load(config.data, config.data.test_split)
   return judge_run(config, workdir, dataset, parallel.all_devices(), stop)
-
-
-def config_of_run(
-  workdir: pathlib.Path,
-  select: str | None = None,
-  data_dir: str | None = None,
-  path: str | None = None,
-) -> ml_collections.ConfigDict:
-  """The config of a run, and where its data are now.
-
-  Args:
-    workdir: The run's folder.
-    select: As for `evaluate`.
-    data_dir: As for `evaluate`.
-    path: As for `evaluate`.
-
-  Returns:
-    The config, not validated.
-
-  Raises:
-    ConfigError: If the folder holds no run.
-  """
-  config = load(workdir / "config.json")
-  config.eval.select = select or config.eval.select
-  config.data.data_dir = data_dir or config.data.data_dir
-  config.data.path = path or config.data.path
-  return config
 
 
 def judge_run(
@@ -214,66 +184,4 @@ def judge_function(
   devices = parallel.all_devices()
   return judge_dataset(
     config, workdir, dataset, devices, model, subject, {"params": {}}, stop
-  )
-
-
-def restore(
-  config: ml_collections.ConfigDict, workdir: pathlib.Path, model: nn.Module
-) -> Restored:
-  """The checkpoint of a run that `config.eval.select` names.
-
-  Args:
-    config: The run's config.
-    workdir: Its folder.
-    model: Its model.
-
-  Returns:
-    The state and what was kept with it.
-
-  Raises:
-    ConfigError: If there is no checkpoint.
-  """
-  if not (workdir / "checkpoints").is_dir():
-    raise ConfigError(f"{workdir}: no checkpoint there yet")
-  checkpoints = open_checkpoints(config, workdir)
-  try:
-    restored = checkpoints.restore(
-      abstract_state(config, model), config.eval.select
-    )
-  finally:
-    checkpoints.close()
-  if restored is None:
-    raise ConfigError(
-      f"{workdir}: no checkpoint for config.eval.select={config.eval.select!r}"
-    )
-  return restored
-
-
-def abstract_state(
-  config: ml_collections.ConfigDict, model: nn.Module
-) -> state_lib.State:
-  """The structure of a run's state, with shapes in place of arrays."""
-  # The schedule's length is not part of the structure.
-  schedule = state_lib.learning_rate_schedule(config, steps_per_epoch=1)
-  create = functools.partial(
-    state_lib.initial_state,
-    model,
-    state_lib.make_optimizer(config, schedule),
-    tuple(config.data.shape),
-    config.seed,
-    config.train.ema_decay > 0,
-    methods.build(config.method, tuple(config.data.shape)),
-  )
-  return jax.eval_shape(create)
-
-
-def open_checkpoints(
-  config: ml_collections.ConfigDict, workdir: pathlib.Path
-) -> Checkpoints:
-  """The checkpoints of a run."""
-  watches = config.data.validation_split or config.eval.select == "best_test"
-  return Checkpoints(
-    workdir / "checkpoints",
-    config.checkpoint.keep_last,
-    config.checkpoint.keep_best if watches else 0,
   )

@@ -11,7 +11,7 @@ from jaxrobust import data, evaluation, methods, models
 from jaxrobust.data import pipeline
 from jaxrobust.training.checks import validate
 from jaxrobust.training.config import ConfigError, model_arguments
-from jaxrobust.training.evaluate import config_of_run, restore
+from jaxrobust.training.runs import config_of_run, restore
 
 
 class RunFeatures(NamedTuple):

@@ -18,10 +18,11 @@ from jaxrobust.training.assembly import assemble, make_loader
 from jaxrobust.training.checkpoints import Checkpoints
 from jaxrobust.training.checks import validate
 from jaxrobust.training.claim import claimed
-from jaxrobust.training.evaluate import judge_run, open_checkpoints
+from jaxrobust.training.evaluate import judge_run
 from jaxrobust.training.interruption import Interruption
 from jaxrobust.training.judge import Judge
 from jaxrobust.training.logging import MetricWriter, Progress, note_environment
+from jaxrobust.training.runs import open_checkpoints
 from jaxrobust.training.smoothed import Stopped, smoothed
 
 # What may differ when a run is resumed: it changes no number but, for the

@@ -134,6 +134,7 @@ def _nothing(config: ml_collections.ConfigDict) -> None:
     "features_stds",
     "certify_stds",
     "adapt",
+    "surrogates",
   ):
     own[name] = ()
   own.sparsity = own.network = own.calibration = own.pictures = False

@@ -6,7 +6,7 @@ import pytest
 
 import jaxrobust
 from jaxrobust import commands, data, evaluation, models, training
-from jaxrobust.training.evaluate import restore
+from jaxrobust.training.runs import restore
 
 
 @pytest.fixture

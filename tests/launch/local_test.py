@@ -21,7 +21,7 @@ import jaxrobust
 from jaxrobust import evaluation, methods
 from jaxrobust.training import config as config_lib
 from jaxrobust.training import loop
-from jaxrobust.training.evaluate import abstract_state, open_checkpoints
+from jaxrobust.training.runs import abstract_state, open_checkpoints
 
 _ROOT = pathlib.Path(jaxrobust.__file__).parents[1]
 _TIMEOUT = 20

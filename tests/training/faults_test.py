@@ -15,7 +15,7 @@ import pytest
 import jaxrobust
 from jaxrobust import methods
 from jaxrobust.training import loop
-from jaxrobust.training.evaluate import abstract_state, open_checkpoints
+from jaxrobust.training.runs import abstract_state, open_checkpoints
 
 _STEPS_PER_EPOCH = 3
 

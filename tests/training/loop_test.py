@@ -23,7 +23,7 @@ from jaxrobust.training import assembly, checkpoints, config, loop
 def final_state(folder, run_config):
   """The newest checkpoint as numpy leaves."""
   from jaxrobust import models
-  from jaxrobust.training.evaluate import abstract_state, open_checkpoints
+  from jaxrobust.training.runs import abstract_state, open_checkpoints
 
   model = models.build(**config.model_arguments(run_config))
   manager = open_checkpoints(run_config, pathlib.Path(folder))

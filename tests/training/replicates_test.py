@@ -6,7 +6,7 @@ import pytest
 
 import jaxrobust
 from jaxrobust.training import replicates
-from jaxrobust.training.evaluate import open_checkpoints
+from jaxrobust.training.runs import open_checkpoints
 
 
 def alone(config, folder):

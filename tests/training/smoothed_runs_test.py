@@ -13,7 +13,7 @@ from jaxrobust import commands, data, methods, models
 from jaxrobust.training import loop, parallel, replicates, smoothed, step
 from jaxrobust.training import state as state_lib
 from jaxrobust.training.config import model_arguments
-from jaxrobust.training.evaluate import restore
+from jaxrobust.training.runs import restore
 
 SHAPE = (8, 8, 1)
 

@@ -7,9 +7,9 @@ import pytest
 import jaxrobust
 from jaxrobust import evaluation, models
 from jaxrobust.training.config import load, model_arguments
-from jaxrobust.training.evaluate import restore
 from jaxrobust.training.judge import Judge
 from jaxrobust.training.judging import describe, judge_dataset
+from jaxrobust.training.runs import restore
 
 SUITE = """
 def set_suite(config):

@@ -13,7 +13,7 @@ from jaxrobust import centroids, data, methods, models
 from jaxrobust.methods import views
 from jaxrobust.training import parallel, step
 from jaxrobust.training import state as state_lib
-from jaxrobust.training.evaluate import abstract_state, open_checkpoints
+from jaxrobust.training.runs import abstract_state, open_checkpoints
 
 ROWS, REAL, SHAPE = 24, 19, (8, 8, 1)
 # Labels of the batch below leave classes 7 to 9 out.
