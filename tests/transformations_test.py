@@ -176,6 +176,7 @@ HOST_SIDE = {
       "ensemble_cells",
       "fab_cells",
       "kind_of",
+      "name_of",
       "named_corruptions",
       "official_cells",
       "self_check_cells",
