@@ -171,6 +171,7 @@ HOST_SIDE = {
       "Fab",
       "OfficialCorruption",
       "SelfCheck",
+      "Transfer",
       "after",
       "apgd_cells",
       "ensemble_cells",
@@ -180,6 +181,7 @@ HOST_SIDE = {
       "named_corruptions",
       "official_cells",
       "self_check_cells",
+      "transfer_cells",
       "warnings_of",
     )
   },
