@@ -39,7 +39,7 @@ def transfer_cells(
 
   Args:
     eps: The radii, in units of the input.
-    surrogates: The folders of the other runs; rows have their last part.
+    surrogates: The folders of the other runs, which rows have as given here.
     steps: The number of steps of PGD, each 2.5 eps / steps long.
     restarts: How many random points PGD starts from.
     examples: How many of the split's first examples are judged; None for all.
@@ -51,7 +51,7 @@ def transfer_cells(
   Example:
     >>> [cell] = transfer_cells([0.1], ["runs/other"], steps=10)
     >>> cell.name, cell.strength
-    ('transfer(other, steps=10, restarts=1)', 0.1)
+    ('transfer(runs/other, steps=10, restarts=1)', 0.1)
 
   References:
     Carlini, Athalye, Papernot et al., `On Evaluating Adversarial Robustness
@@ -78,7 +78,9 @@ def transfer_cells(
 
 
 def name_of(surrogate: str) -> str:
-  """What rows call another run: the last part of its folder.
+  """What rows call another run: its folder, as it was given.
+
+  The last part alone might be that of several runs.
 
   Args:
     surrogate: The folder.
@@ -88,6 +90,6 @@ def name_of(surrogate: str) -> str:
 
   Example:
     >>> name_of("runs/other/")
-    'other'
+    'runs/other'
   """
-  return pathlib.Path(surrogate).expanduser().absolute().name
+  return str(pathlib.PurePath(surrogate))

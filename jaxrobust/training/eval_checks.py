@@ -331,7 +331,7 @@ def _validate_surrogates(config: ml_collections.ConfigDict) -> None:
     len(set(names)) == len(names),
     field,
     folders,
-    "folders of runs, each of another name",
+    "folders of runs, each once",
   )
   check(
     not folders or bool(config.eval.attack_eps),

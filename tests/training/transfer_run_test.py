@@ -95,8 +95,8 @@ def test_a_finished_run_gets_the_rows(folders):
     if row["metric"] == "accuracy"
   }
   settings = "steps=5, restarts=1"
-  by_other = accuracy[f"transfer(other, {settings})"]
-  by_itself = accuracy[f"transfer(own, {settings})"]
+  by_other = accuracy[f"transfer({folders / 'other'}, {settings})"]
+  by_itself = accuracy[f"transfer({folders / 'own'}, {settings})"]
   # The iterates of PGD are more than where it ends.
   assert accuracy[f"pgd({settings})"] <= by_itself <= by_other
   assert by_itself < by_other <= accuracy["clean"]
@@ -113,7 +113,7 @@ def test_what_is_not_such_a_run_is_named(folders, tmp_path):
   refused("without radii", surrogates=(other,))
   radii = {"attack_eps": (0.1,)}
   refused("not found", surrogates=(str(tmp_path),), **radii)
-  refused("another name", surrogates=(other, other), **radii)
+  refused("each once", surrogates=(other, other), **radii)
   config = runs.config_of_run(folders / "other")
   config.data.shape = (9, 9, 1)
   (tmp_path / "config.json").write_text(config.to_json())
