@@ -120,7 +120,7 @@ class AttackJudge:
     @functools.cache
     def surrogate(folder: str, norm: attacks.Norm) -> tuple[Any, Any]:
       """One step of PGD on another run's network, and its variables."""
-      other = network_of_run(pathlib.Path(folder))
+      other = network_of_run(pathlib.Path(folder).expanduser())
       steps = evaluation.make_attack_steps(
         other.model, other.forward, is_image, norm
       )
