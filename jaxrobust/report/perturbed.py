@@ -118,7 +118,8 @@ def differences(rows: Rows, group: str) -> Lines:
     group: One of `radii.groups`, with a method "standard".
 
   Returns:
-    As `accuracies`, without standard training.
+    As `accuracies`, without standard training, and without the lines under
+    which it was not judged.
 
   Raises:
     ValueError: If there is no standard training to compare with.
@@ -134,6 +135,7 @@ def differences(rows: Rows, group: str) -> Lines:
       if method != BASELINE
     }
     for line, methods in accuracies(rows, group).items()
+    if BASELINE in methods
   }
 
 
@@ -161,11 +163,12 @@ def draw_differences(rows: Rows) -> "Figure":
     raise ValueError(
       f"rows: no group has a method {BASELINE!r} and another to compare"
     )
+  tables = {group: differences(rows, group) for group in names}
+  height = max(6.4, 0.3 * max(len(found) for found in tables.values()))
   figure = matplotlib.figure.Figure(
-    figsize=(6.4 * len(names), 6.4), layout="constrained"
+    figsize=(6.4 * len(names), height), layout="constrained"
   )
   panels = figure.subplots(1, len(names), squeeze=False)[0]
-  tables = {group: differences(rows, group) for group in names}
   # A method looks the same in every panel.
   every = dict.fromkeys(
     m for found in tables.values() for line in found.values() for m in line
@@ -177,10 +180,13 @@ def draw_differences(rows: Rows) -> "Figure":
     spread = 0.6 / len(methods)
     for number, method in enumerate(methods):
       colour, marker = styles[method]
-      seeds = [list(line[method].values()) for line in found.values()]
+      judged = [method in line for line in found.values()]
+      seeds = [
+        list(line[method].values()) for line in found.values() if method in line
+      ]
       axes.errorbar(
         [np.mean(s) for s in seeds],
-        places + spread * ((len(methods) - 1) / 2 - number),
+        places[judged] + spread * ((len(methods) - 1) / 2 - number),
         xerr=[_error(s) for s in seeds],
         fmt=marker,
         color=colour,

@@ -64,6 +64,26 @@ def test_differences_are_paired_by_seed():
     assert gain == pytest.approx(10.0)
 
 
+def test_lines_of_some_methods_alone_are_drawn_without_the_others():
+  """As attacks whose name says what they climb."""
+  rows = make_rows()
+  for seed in SEEDS:
+    rows += [
+      row("standard", seed, "standard(linf)", 0.1, "accuracy", 0.4),
+      row("other", seed, "standard(l2)", 0.1, "accuracy", 0.3),
+    ]
+  assert perturbed.accuracies(rows, "g/x")["standard(l2)", 0.1].keys() == {
+    "other"
+  }
+  found = perturbed.differences(rows, "g/x")
+  assert found["standard(linf)", 0.1] == {}
+  assert ("standard(l2)", 0.1) not in found
+  (axes,) = perturbed.draw_differences(rows).axes
+  assert len(axes.get_yticks()) == 3
+  (drawn,) = axes.containers
+  assert len(drawn[0].get_xdata()) == 2
+
+
 def test_a_group_without_standard_training_has_no_differences():
   rows = [row("a", 0, "clean", 0.0, "accuracy", 0.5)]
   with pytest.raises(ValueError, match="no method 'standard'"):
